@@ -1,0 +1,37 @@
+"""Checks of what a caller hands in: each raises `InputError` with one sentence (name, rule, value)."""
+
+import difflib
+import math
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Bad input: the message is one sentence that says what was wrong, the rule, and the value."""
+
+
+def positive(name: str, value: float) -> None:
+    """Refuse a number that is not finite and above zero."""
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"{name} must be positive and finite; got {value}.")
+
+
+def at_least(name: str, value: float, minimum: float) -> None:
+    """Refuse a number below `minimum`."""
+    if not value >= minimum:
+        raise InputError(f"{name} must be at least {minimum}; got {value}.")
+
+
+def at_most(name: str, value: float, maximum: float, why: str = "") -> None:
+    """Refuse a number above `maximum`; `why` says where the limit comes from."""
+    if not value <= maximum:
+        raise InputError(f"{name} must be at most {maximum}{f' ({why})' if why else ''}; got {value}.")
+
+
+def one_of(name: str, value: str, options: Iterable[str]) -> None:
+    """Refuse a name that is not among `options`; the message offers the nearest ones."""
+    known = sorted(options)
+    if value in known:
+        return
+    near = difflib.get_close_matches(value, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}."
+    raise InputError(f"{name} {value!r} is unknown; {hint}")

@@ -1,0 +1,33 @@
+"""Type names shared by every room."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from jaxtyping import Array, Float, Key, PyTree
+
+Params: TypeAlias = PyTree
+"""Any pytree of floating-point arrays: the point at which a problem is evaluated."""
+
+Scalar: TypeAlias = Float[Array, ""]
+"""A zero-dimensional floating-point array."""
+
+Number: TypeAlias = float | Float[Array, ""]
+"""A number that may be traced: a Python float (or int, under the numeric tower) or a scalar array."""
+
+PRNGKey: TypeAlias = Key[Array, ""]
+"""A typed JAX key, as `jax.random.key` makes it."""
+
+Values: TypeAlias = Mapping[str, Any]
+"""What a probe returns: result names (see `results.vocabulary`) to arrays."""
+
+
+class Tracker(NamedTuple):
+    """A measurement that remembers: warm starts, the sign of an eigenvector. Pure, so that a checkpoint can hold it.
+
+    Args:
+        init: ``init(state) -> memory``, a pytree of arrays whose shapes never change.
+        update: ``update(state, memory) -> (values, memory)``.
+    """
+
+    init: Callable[[Any], Any]
+    update: Callable[[Any, Any], tuple[Values, Any]]

@@ -1,0 +1,155 @@
+"""The largest or smallest algebraic eigenpairs of an operator, with error bounds."""
+
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from precipice._checks import InputError, at_least, at_most, positive
+from precipice._types import PRNGKey
+from precipice.curvature.lanczos import Limits, Pairs, top_pairs
+from precipice.curvature.operator import AbstractOperator, compiled_product, dtype_of, unflatten
+from precipice.curvature.vectors import DeviceVectors, HostVectors
+
+
+class Eigs(NamedTuple):
+    """Eigenpairs and what is known of their errors.
+
+    Args:
+        values: [keep], descending for the largest, ascending for the smallest.
+        vectors: a pytree like the operator's vectors with a leading axis [keep]; orthonormal.
+        residuals: [keep], |A v - value v|.
+        bounds: [keep], of the error: the least of |r|, |r|^2/gap and the same with all wanted values against the rest,
+            plus rounding. Some eigenvalue lies within |r| of the value for certain, and within the bound if the gap to
+            the other eigenvalues, estimated by Ritz values, is right. Runners-up have |r|.
+        num_products: products with the operator that were spent.
+        converged: whether the bound of each of the `num` wanted values met the asked tolerance; if not, the budget was spent first.
+    """
+
+    values: np.ndarray
+    vectors: PyTree
+    residuals: np.ndarray
+    bounds: np.ndarray
+    num_products: int
+    converged: bool
+
+
+def eigs(
+    op: AbstractOperator,
+    *,
+    key: PRNGKey,
+    num: int = 1,
+    keep: int | None = None,
+    rtol: float = 1e-4,
+    max_products: int = 200,
+    end: Literal["largest", "smallest"] = "largest",
+    start: PyTree | None = None,
+    starts: int | None = None,
+    explore: int | None = None,
+) -> Eigs:
+    """The `num` largest (or smallest) *algebraic* eigenpairs of a symmetric operator, to a relative tolerance.
+
+    Rayleigh-Ritz on the Krylov space of random vectors (or of `start` and one fresh random vector), with full
+    reorthogonalisation. It goes on until the error bound of every value is at most `rtol` times its size, or
+    `max_products` products are spent, and says which in `converged`. "Largest" is the right end of the spectrum, not the
+    largest in size: with eigenvalues -5 and 3, the largest is 3.
+
+    A bound says how far the nearest eigenvalue is. That no larger one was missed is not proved, only made unlikely by
+    the random vectors: an eigenvalue that is repeated to within the tolerance counts `starts` times at most.
+
+    Args:
+        op: the operator.
+        key: for the random vectors.
+        num: how many pairs are to converge.
+        keep: how many are returned, by default `num`: the others are the runners-up, as far as they got, to start from
+            at the next point.
+        rtol: asked relative error of each value; not below 100 times the rounding of the operator's precision
+            relative to the largest value in size.
+        max_products: the budget.
+        end: which end of the spectrum.
+        start: vectors from an earlier point, as `Eigs.vectors` holds them: saves products where the operator has moved
+            little. Directions that are new are found by the random vector and `explore`.
+        starts: random vectors that a cold start begins with: by default `num` where the dimension is 1,000 or less, and
+            1 above, where each costs a product and exact repetition is rare (design/eigensolver.md has counts).
+        explore: products spent beyond the wanted pairs once these have converged, on the runner-up: 0 by default for a
+            cold start, 3 with `start`.
+
+    Cost: products, and 8 vector operations for each basis vector a product; memory 2 x 40 vectors at most
+    (2 x 200 where the dimension is 400 or less).
+
+    Raises:
+        InputError: num, rtol or max_products out of range; non-finite products (the point or the data hold NaN).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from precipice.curvature import Hessian
+        >>> op = Hessian(lambda p: 0.5 * jnp.sum(jnp.array([-5.0, 1.0, 3.0]) * p**2), jnp.ones(3))
+        >>> [round(float(v), 6) for v in eigs(op, key=jax.random.key(0), num=2).values]
+        [3.0, 1.0]
+    """
+    _check(op, num, rtol, max_products, end)
+    if starts is not None:
+        at_least("starts", starts, 1)
+    if keep is not None:
+        at_least("keep", keep, num)
+        at_most("keep", keep, op.size, "the size of the operator")
+    sign = 1.0 if end == "largest" else -1.0
+    keys = iter(jax.random.split(key, max_products + (starts or num) + 1))
+    like, size, dtype, on_host = op.like, op.size, dtype_of(op), _on_host(op)
+
+    def fresh():
+        vector = jax.random.normal(next(keys), (size,), dtype)
+        return np.asarray(vector) if on_host else vector
+
+    def product(v):
+        image = compiled_product(op, jnp.asarray(v))
+        image = np.asarray(image) if on_host else image
+        if not np.isfinite(float(image @ image)):
+            raise InputError(
+                "products of an operator must be finite; got NaN or inf (look at the parameters and data)."
+            )
+        return sign * image
+
+    starts = (num if size <= 1000 else 1) if starts is None else starts
+    queue = [fresh() for _ in range(starts)] if start is None else [*_flat(start, on_host), fresh()]
+    explore = (0 if start is None else 3) if explore is None else explore
+    limits = Limits(num, num if keep is None else keep, rtol, max_products, explore, size, float(jnp.finfo(dtype).eps))
+
+    def empty(capacity):
+        return HostVectors(capacity, size, dtype) if on_host else DeviceVectors()
+
+    return _eigs(like, top_pairs(product, queue, fresh=fresh, empty=empty, limits=limits), sign)
+
+
+def _check(op: AbstractOperator, num: int, rtol: float, max_products: int, end: str) -> None:
+    at_least("num", num, 1)
+    at_most("num", num, op.size, "the size of the operator")
+    positive("rtol", rtol)
+    at_least("max_products", max_products, num)
+    if end not in ("largest", "smallest"):
+        raise InputError(f"end must be 'largest' or 'smallest'; got {end!r}.")
+
+
+def _on_host(op: AbstractOperator) -> bool:
+    """Whether the vectors live on the CPU, where numpy shares their memory and dispatches 20 times faster."""
+    leaves = [leaf for leaf in jax.tree.leaves(op) if isinstance(leaf, jax.Array)]
+    return all(device.platform == "cpu" for leaf in leaves for device in leaf.devices())
+
+
+@eqx.filter_jit
+def _stacked(like: PyTree, flat: Any) -> PyTree:
+    return jax.vmap(lambda row: unflatten(like, row))(flat)
+
+
+def _flat(vectors: PyTree, on_host: bool) -> list[Any]:
+    leaves = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(vectors)]
+    flat = jnp.concatenate(leaves, axis=1)
+    return list(np.asarray(flat)) if on_host else list(flat)
+
+
+def _eigs(like: PyTree, pairs: Pairs, sign: float) -> Eigs:
+    vectors = _stacked(like, jnp.stack(pairs.vectors))
+    return Eigs(sign * pairs.values, vectors, pairs.residuals, pairs.bounds, pairs.num_products, pairs.converged)

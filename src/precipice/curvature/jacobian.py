@@ -1,0 +1,67 @@
+"""The Jacobian of a network's outputs in its parameters, by products."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PyTree
+
+from precipice._types import Params
+from precipice.curvature.chunks import Chunks, concatenated, num_examples, weighted_mean
+
+
+class Jacobian(eqx.Module):
+    """J = d outputs / d theta at `params`, from parameters to outputs [n, C]; never formed.
+
+    Args:
+        outputs: ``outputs(params, batch) -> [n, C]``, such as ``problem.outputs``.
+        params: the point.
+        data: a batch with a leading axis of examples, or `Chunks` of it (memory of one chunk).
+    """
+
+    outputs: Callable[..., Any]
+    params: Params
+    data: Any
+
+    def mv(self, v: PyTree) -> Float[Array, "n C"]:
+        """J v: how the outputs move with the parameters (one forward-mode pass)."""
+
+        def one_batch(batch):
+            return jax.jvp(lambda p: self.outputs(p, batch), (self.params,), (v,))[1]
+
+        return concatenated(one_batch, self.data) if isinstance(self.data, Chunks) else one_batch(self.data)
+
+    def rmv(self, u: Float[Array, "n C"]) -> PyTree:
+        """J^T u: a direction in the parameters (one reverse-mode pass)."""
+
+        def one_batch(batch_and_u):
+            batch, part = batch_and_u
+            return jax.vjp(lambda p: self.outputs(p, batch), self.params)[1](part)[0]
+
+        if not isinstance(self.data, Chunks):
+            return one_batch((self.data, u))
+        pairs = _paired(self.data, u)
+        return weighted_mean(
+            lambda pair: jax.tree.map(lambda g: g * (u.shape[0] / num_examples(pair)), one_batch(pair)), pairs
+        )
+
+    def dense(self) -> Float[Array, "n_C size"]:
+        """The matrix [n C, size], row by row; for tests and tiny problems."""
+        like = jax.eval_shape(self.mv, self.params)
+        rows = jnp.eye(like.size, dtype=like.dtype).reshape(like.size, *like.shape)
+        return jax.lax.map(lambda u: ravel_pytree(self.rmv(u))[0], rows)
+
+
+def _paired(chunks: Chunks, u: Array) -> Chunks:
+    """Chunks of the batch together with the matching rows of `u`."""
+    body, rest, start = None, None, 0
+    if chunks.body is not None:
+        num, size = jax.tree.leaves(chunks.body)[0].shape[:2]
+        start = num * size
+        body = (chunks.body, u[:start].reshape(num, size, *u.shape[1:]))
+    if chunks.rest is not None:
+        rest = (chunks.rest, u[start:])
+    return Chunks(body, rest)

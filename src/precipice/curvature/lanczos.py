@@ -1,0 +1,195 @@
+"""Rayleigh-Ritz on a growing Krylov space, driven from the host.
+
+Every new direction is orthogonalised twice against the whole basis (full reorthogonalisation), accepted residuals are
+the true ones, and the small projected matrix lives in numpy float64. The long vectors may be numpy, JAX or PyTorch
+arrays (`vectors.py`). Why this form: design/eigensolver.md.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from precipice.curvature.vectors import Vector, Vectors
+
+
+class Space(NamedTuple):
+    """An orthonormal basis Q, its images A Q, and the small matrices Q^T A Q and (A Q)^T (A Q)."""
+
+    basis: Vectors
+    images: Vectors
+    projected: np.ndarray
+    squared: np.ndarray
+
+
+class Pairs(NamedTuple):
+    """The top Ritz pairs, in descending order, with residual norms and error bounds."""
+
+    values: np.ndarray
+    vectors: list[Vector]
+    residuals: np.ndarray
+    bounds: np.ndarray
+    num_products: int
+    converged: bool
+
+
+class Ritz(NamedTuple):
+    """All Ritz values in descending order, and their weights in the basis as columns."""
+
+    values: np.ndarray
+    weights: np.ndarray
+
+
+class Limits(NamedTuple):
+    """When to stop: see `curvature.eigs` for the meaning of each."""
+
+    num: int
+    keep: int
+    rtol: float
+    max_products: int
+    explore: int
+    size: int
+    eps: float
+
+    def allowed(self, values: np.ndarray) -> np.ndarray:
+        """The error that each value may have."""
+        return np.maximum(self.rtol * np.abs(values), 100 * self.eps * np.abs(values).max())
+
+    @property
+    def max_basis(self) -> int:
+        """Basis vectors kept at most; a full basis is cut back to its best Ritz vectors (thick restart)."""
+        return min(self.size, max(3 * self.keep + 10, 40 if self.size > 400 else 200))
+
+
+def top_pairs(
+    product: Callable[[Vector], Vector],
+    starts: list[Vector],
+    *,
+    fresh: Callable[[], Vector],
+    empty: Callable[[int], Vectors],
+    limits: Limits,
+) -> Pairs:
+    """The `limits.num` largest algebraic eigenpairs of the symmetric `product`, and runners-up to `limits.keep`.
+
+    Args:
+        product: ``A v``.
+        starts: first directions, taken in this order.
+        fresh: a new random vector at each call, for when the residuals lead nowhere new.
+        empty: makes a set of vectors with room for a number of them.
+        limits: accuracy and budget.
+    """
+    room = limits.max_basis
+    space, queue = Space(empty(room), empty(room), np.zeros((0, 0)), np.zeros((0, 0))), list(starts)
+    products = explored = 0
+    while True:
+        direction = None
+        while direction is None:
+            direction = _orthonormal(queue.pop(0) if queue else fresh(), space, limits.eps)
+        space, products = _extended(space, direction, product(direction)), products + 1
+        ritz = _ritz(space.projected)
+        spent = products >= limits.max_products
+        if queue and not spent:
+            continue
+        worst = _least_settled(space, ritz, limits)
+        if spent or len(space.projected) == limits.size or (worst is None and explored >= limits.explore):
+            pairs = _pairs(space, ritz, limits, products)
+            if spent or pairs.converged:
+                return pairs
+        explored += worst is None
+        index = min(limits.num, len(ritz.values) - 1) if worst is None else worst
+        queue = [_residual(space, ritz, index)]
+        if len(space.projected) >= limits.max_basis:
+            space = _restarted(space, ritz, limits)
+
+
+def _orthonormal(w: Vector, space: Space, eps: float) -> Vector | None:
+    """`w` made orthogonal to the basis, twice, and normalised; None where nothing but rounding is left of it."""
+    norm = float(w @ w) ** 0.5
+    if not norm > 0:
+        return None
+    w = w * (1 / norm)
+    for _ in range(2 if len(space.projected) else 0):
+        w = w - space.basis.combine(space.basis.dots(w))
+        norm = float(w @ w) ** 0.5
+        if norm < 100 * eps:
+            return None
+        w = w * (1 / norm)
+    return w
+
+
+def _extended(space: Space, q: Vector, image: Vector) -> Space:
+    space.basis.append(q)
+    space.images.append(image)
+    return space._replace(
+        projected=_bordered(space.projected, space.basis.dots(image)),
+        squared=_bordered(space.squared, space.images.dots(image)),
+    )
+
+
+def _bordered(matrix: np.ndarray, column: np.ndarray) -> np.ndarray:
+    out = np.empty((len(column), len(column)))
+    out[:-1, :-1] = matrix
+    out[-1, :] = out[:, -1] = column
+    return out
+
+
+def _ritz(projected: np.ndarray) -> Ritz:
+    values, weights = np.linalg.eigh(projected)
+    return Ritz(values[::-1], weights[:, ::-1])
+
+
+def _residual(space: Space, ritz: Ritz, index: int) -> Vector:
+    """A x - theta x of Ritz pair `index`."""
+    weights = ritz.weights[:, index]
+    return space.images.combine(weights) - space.basis.combine(ritz.values[index] * weights)
+
+
+def _least_settled(space: Space, ritz: Ritz, limits: Limits) -> int | None:
+    """The wanted pair whose bound is furthest above its tolerance, or None; residuals from the small matrices.
+
+    |A x - theta x|^2 = s^T (AQ)^T(AQ) s - theta^2 loses half the digits, which is enough to choose a direction:
+    whether the pairs have converged is decided on true residuals.
+    """
+    num = min(limits.num, len(ritz.values))
+    s = ritz.weights[:, :num]
+    squares = np.einsum("ik,ij,jk->k", s, space.squared, s) - ritz.values[:num] ** 2
+    bounds = _bounds(ritz.values, np.sqrt(np.maximum(squares, 0)), limits)
+    excess = bounds / limits.allowed(ritz.values)[:num]
+    worst = int(np.argmax(excess))
+    return worst if excess[worst] > 1 else None if num == limits.num else num - 1
+
+
+def _bounds(values: np.ndarray, norms: np.ndarray, limits: Limits) -> np.ndarray:
+    """Error bounds of the top values from their residual norms, plus rounding.
+
+    The least of |r_i|, |r_i|^2 over the gap to the other values, and |R|^2 over the gap between all the wanted values
+    and the rest (Mathias 1998), which also holds where the wanted ones lie close together. Gaps are between Ritz values.
+    """
+    rounding = 8 * limits.eps * np.abs(values).max()
+    if len(values) == 1:
+        return norms + rounding
+    distances = np.abs(values[: len(norms), None] - values[None, :])
+    np.fill_diagonal(distances, np.inf)
+    gaps, rest = distances.min(axis=1), values[len(norms) - 1] - values[len(norms)] if len(values) > len(norms) else 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bounds = np.fmin(norms, np.fmin(norms**2 / gaps, np.sum(norms**2) / rest))
+    return bounds + rounding
+
+
+def _pairs(space: Space, ritz: Ritz, limits: Limits, products: int) -> Pairs:
+    keep, num = min(limits.keep, len(ritz.values)), limits.num
+    residuals = [_residual(space, ritz, i) for i in range(keep)]
+    norms = np.array([float(r @ r) ** 0.5 for r in residuals])
+    bounds = np.concatenate([_bounds(ritz.values, norms[:num], limits), norms[num:]])
+    converged = keep >= num and bool(np.all(bounds[:num] <= limits.allowed(ritz.values)[:num]))
+    vectors = [space.basis.combine(ritz.weights[:, i]) for i in range(keep)]
+    return Pairs(ritz.values[:keep], vectors, norms, bounds, products, converged)
+
+
+def _restarted(space: Space, ritz: Ritz, limits: Limits) -> Space:
+    """The space spanned by the best Ritz vectors alone (thick restart)."""
+    keep = limits.keep + (limits.max_basis - limits.keep) // 3
+    weights = ritz.weights[:, :keep]
+    space.basis.rotate(weights)
+    space.images.rotate(weights)
+    return space._replace(projected=np.diag(ritz.values[:keep]), squared=weights.T @ space.squared @ weights)

@@ -1,0 +1,73 @@
+"""The interface of the room: symmetric linear operators on pytrees.
+
+Implementations: `Hessian` (hessian.py), `GaussNewton` (gauss_newton.py), `NTK` (ntk.py). `Jacobian` (jacobian.py) is
+rectangular and stands beside them with `mv` and `rmv`.
+
+To add one:
+1. Write a final, frozen subclass of `AbstractOperator` in a file of its own; its docstring opens with the formula.
+2. Its fields are function, point and data, nothing static, so that a new point never retraces.
+3. Give it `like` and `mv`; `size` and `dense` follow.
+4. Export it in `curvature/__init__.py` and add a row to `tests/cases.py`.
+"""
+
+import abc
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PyTree
+
+from precipice._checks import at_most
+
+
+class AbstractOperator(eqx.Module):
+    """A symmetric linear map on pytrees shaped like `like`, known only through products."""
+
+    @property
+    @abc.abstractmethod
+    def like(self) -> PyTree:
+        """A pytree of arrays, or of shapes, whose structure the vectors have."""
+
+    @abc.abstractmethod
+    def mv(self, v: PyTree) -> PyTree:
+        """The product with one vector."""
+
+    @property
+    def size(self) -> int:
+        """The dimension of the space acted on."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.like))
+
+    def dense(self) -> Float[Array, "size size"]:
+        """The symmetric matrix, from `size` products; for tests and tiny problems.
+
+        Raises:
+            InputError: more than 10,000 rows (800 MB in float64).
+        """
+        at_most("size of an operator made dense", self.size, 10_000, "use eigs, trace or density instead")
+        columns = jax.lax.map(lambda row: flat_product(self, row), jnp.eye(self.size, dtype=dtype_of(self)))
+        return 0.5 * (columns + columns.T)
+
+
+def dtype_of(op: AbstractOperator):
+    """The precision of the vectors of `op`."""
+    return jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(op.like)))
+
+
+def unflatten(like: PyTree, flat: Float[Array, "size"]) -> PyTree:
+    """A flat vector as a pytree shaped like `like`."""
+    leaves, structure = jax.tree.flatten(like)
+    parts, start = [], 0
+    for leaf in leaves:
+        parts.append(flat[start : start + leaf.size].reshape(leaf.shape))
+        start += leaf.size
+    return jax.tree.unflatten(structure, parts)
+
+
+def flat_product(op: AbstractOperator, flat: Float[Array, "size"]) -> Float[Array, "size"]:
+    """The product of `op` with a flat vector."""
+    return ravel_pytree(op.mv(unflatten(op.like, flat)))[0]
+
+
+compiled_product = eqx.filter_jit(flat_product)
+"""`flat_product`, compiled once for each function and shape: new points and new data of the same shape reuse it."""

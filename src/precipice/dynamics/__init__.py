@@ -1,0 +1,19 @@
+"""Dynamics: processes (`process.py`) and the loops that watch them.
+
+`simulate` compiles a whole run with its probes; `train` drives a long one from the host, with checkpoints.
+"""
+
+from precipice.dynamics.descent import Descent as Descent
+from precipice.dynamics.descent import Optimiser as Optimiser
+from precipice.dynamics.descent import gradient_descent as gradient_descent
+from precipice.dynamics.process import AbstractProcess as AbstractProcess
+from precipice.dynamics.process import State as State
+from precipice.dynamics.progress import bar as bar
+from precipice.dynamics.progress import quiet as quiet
+from precipice.dynamics.simulate import Trajectory as Trajectory
+from precipice.dynamics.simulate import simulate as simulate
+from precipice.dynamics.stops import accuracy_at_least as accuracy_at_least
+from precipice.dynamics.stops import at_least as at_least
+from precipice.dynamics.stops import loss_at_most as loss_at_most
+from precipice.dynamics.train import Training as Training
+from precipice.dynamics.train import train as train

@@ -1,0 +1,47 @@
+"""The interface of the room: something that moves by steps.
+
+Implementations: `Descent` (descent.py), gradient descent of any optax transformation on a problem.
+
+To add one:
+1. Write a final, frozen subclass of `AbstractProcess` in a file of its own; numbers that vary are array fields.
+2. Its state is a `State`: whatever it moves goes into `params`, what it carries besides into `memory`.
+3. Export it in `dynamics/__init__.py` and add a row to `tests/cases.py`; `simulate` and `train` then run it.
+"""
+
+import abc
+from typing import NamedTuple
+
+import equinox as eqx
+from jaxtyping import Array, Float, Int, PyTree
+
+from precipice._types import Params, PRNGKey
+
+
+class State(NamedTuple):
+    """Where a process is.
+
+    Args:
+        step: steps taken so far.
+        params: the point.
+        memory: what the process carries besides, such as an optimiser's moments.
+        key: for processes that draw.
+        loss: the loss at the point from which the last step was taken; NaN before the first.
+    """
+
+    step: Int[Array, ""]
+    params: Params
+    memory: PyTree
+    key: PRNGKey
+    loss: Float[Array, ""]
+
+
+class AbstractProcess(eqx.Module):
+    """A frozen pytree that makes a first state and maps a state to the next."""
+
+    @abc.abstractmethod
+    def init(self, key: PRNGKey) -> State:
+        """The state before the first step."""
+
+    @abc.abstractmethod
+    def step(self, state: State) -> State:
+        """The next state."""

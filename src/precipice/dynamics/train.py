@@ -1,0 +1,170 @@
+"""Training watched from the host: compiled blocks of steps, probes on a schedule, stops, checkpoints."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from precipice._checks import InputError
+from precipice._types import PRNGKey, Tracker
+from precipice.dynamics.advance import advance, all_finite
+from precipice.dynamics.checkpoints import Journey, restore, store
+from precipice.dynamics.process import AbstractProcess, State
+from precipice.dynamics.progress import Progress, Report, bar
+from precipice.dynamics.simulate import Probe, check_schedule, measured
+from precipice.dynamics.stops import Stop
+from precipice.results import Status, StopReason
+
+
+class Training(NamedTuple):
+    """What a training left behind.
+
+    Args:
+        saved: probe and tracker results, each with a leading axis of probed steps.
+        probe_step: the steps at which they were taken.
+        loss: the loss before each step taken.
+        state: the final state; the last finite one if the run diverged.
+        status: `results.Status.DONE` or `DIVERGED`.
+        stop_reason: why it ended.
+        diverged_at: the step that would have made a parameter non-finite, or -1.
+    """
+
+    saved: dict[str, np.ndarray]
+    probe_step: np.ndarray
+    loss: np.ndarray
+    state: State
+    status: Status
+    stop_reason: StopReason
+    diverged_at: int
+
+
+def train(
+    process: AbstractProcess,
+    *,
+    key: PRNGKey,
+    num_steps: int,
+    every: int,
+    probes: Sequence[Probe] = (),
+    trackers: Sequence[Tracker] = (),
+    stops: Sequence[Stop] = (),
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = 20.0,
+    fingerprint: str = "",
+    title: str = "training",
+    progress: Progress = bar,
+) -> Training:
+    """Run `process` for up to `num_steps` steps, measuring at steps 0, every, 2 every, ...
+
+    Steps are taken in compiled blocks of `every`; how the run is cut, and whether it was killed and resumed, changes no
+    bit of the result on the same machine, thread count and JAX version.
+
+    Args:
+        process: what moves.
+        key: for the first state.
+        num_steps: the most steps; a multiple of `every`.
+        every: steps between measurements; also the granularity at which `stops` are asked.
+        probes: functions from a state to named arrays; compiled.
+        trackers: measurements with a memory, run from the host (`measures.track_hessian`).
+        stops: see `stops.py`.
+        checkpoint: file to keep the run in: written every `checkpoint_seconds`, and read first if it exists.
+        checkpoint_seconds: 0 writes one at every measurement.
+        fingerprint: what the run is (a hash of its settings); a checkpoint of another one is refused.
+        title: for the display.
+        progress: `progress.bar` or `progress.quiet`.
+
+    Raises:
+        InputError: schedule or names do not fit; the start is not finite; the checkpoint belongs to another run.
+    """
+    check_schedule(num_steps, every)
+    compiled = eqx.filter_jit(lambda state: measured(probes, state))
+    journey = _begun(process, key, trackers, checkpoint, fingerprint)
+    last = time.monotonic()
+    with progress(title, num_steps) as report:
+        while True:
+            if not journey.records or journey.records[-1]["probe_step"] != int(journey.state.step):
+                journey = _measure(journey, compiled, trackers)
+            reason = _ended(journey, stops, num_steps)
+            _tell(report, journey)
+            if checkpoint is not None and (reason or time.monotonic() - last >= checkpoint_seconds):
+                store(checkpoint, journey, fingerprint)
+                last = time.monotonic()
+            if reason:
+                return _finished(journey, reason)
+            journey = _block(process, journey, every)
+            if not journey.alive:
+                if checkpoint is not None:
+                    store(checkpoint, journey, fingerprint)
+                return _finished(journey, StopReason.DIVERGED)
+
+
+def _begun(
+    process: AbstractProcess, key: PRNGKey, trackers: Sequence[Tracker], checkpoint: Path | None, fingerprint: str
+) -> Journey:
+    state = eqx.filter_jit(process.init)(key)
+    if not bool(all_finite(state.params)):
+        raise InputError("parameters must be finite at the start of a training; got NaN or inf.")
+    fresh = Journey(state, True, tuple(t.init(state) for t in trackers), [], [])
+    return restore(checkpoint, fresh, fingerprint) if checkpoint is not None and checkpoint.exists() else fresh
+
+
+def _measure(journey: Journey, compiled: Any, trackers: Sequence[Tracker]) -> Journey:
+    values: dict[str, Any] = {"probe_step": int(journey.state.step)}
+    values |= {name: np.asarray(value) for name, value in compiled(journey.state).items()}
+    memories = []
+    for tracker, memory in zip(trackers, journey.memories, strict=True):
+        found, memory = tracker.update(journey.state, memory)
+        if repeated := sorted(found.keys() & values.keys()):
+            raise InputError(f"each name must come from one probe or tracker; {repeated[0]!r} comes from two.")
+        values |= {name: np.asarray(value) for name, value in found.items()}
+        memories.append(memory)
+    return journey._replace(memories=tuple(memories), records=[*journey.records, values])
+
+
+@eqx.filter_jit
+def _compiled_block(process: AbstractProcess, state: State, alive: jax.Array, num_steps: int):
+    return advance(process, state, alive, num_steps)
+
+
+def _block(process: AbstractProcess, journey: Journey, every: int) -> Journey:
+    before = int(journey.state.step)
+    state, alive, losses = _compiled_block(process, journey.state, np.array(True), every)
+    taken = int(state.step) - before + (0 if alive else 1)
+    return journey._replace(state=state, alive=bool(alive), losses=[*journey.losses, np.asarray(losses)[:taken]])
+
+
+def _ended(journey: Journey, stops: Sequence[Stop], num_steps: int) -> StopReason | None:
+    if not journey.alive:
+        return StopReason.DIVERGED
+    values = dict(journey.records[-1])
+    values["loss"] = journey.losses[-1][-1] if journey.losses else np.inf
+    for stop in stops:
+        if (reason := stop(values)) is not None:
+            return reason
+    return StopReason.STEPS_SPENT if int(journey.state.step) >= num_steps else None
+
+
+def _tell(report: Report, journey: Journey) -> None:
+    shown = {"hessian_eigenvalue": "sharpness", "ntk_eigenvalue": "NTK", "accuracy": "accuracy"}
+    latest = journey.records[-1]
+    words = [f"{label} {float(np.ravel(latest[name])[0]):.4g}" for name, label in shown.items() if name in latest]
+    if journey.losses:
+        words.append(f"loss {journey.losses[-1][-1]:.3g}")
+    report(int(journey.state.step), ", ".join(words))
+
+
+def _finished(journey: Journey, reason: StopReason) -> Training:
+    names = [name for name in journey.records[0] if name != "probe_step"]
+    diverged = reason == StopReason.DIVERGED
+    return Training(
+        saved={name: np.stack([record[name] for record in journey.records]) for name in names},
+        probe_step=np.array([record["probe_step"] for record in journey.records]),
+        loss=np.concatenate(journey.losses) if journey.losses else np.zeros(0),
+        state=journey.state,
+        status=Status.DIVERGED if diverged else Status.DONE,
+        stop_reason=reason,
+        diverged_at=int(journey.state.step) if diverged else -1,
+    )

@@ -1,0 +1,49 @@
+"""The edge: the sharpness at which an optimiser becomes unstable on a quadratic."""
+
+from typing import Any
+
+import optax
+
+from precipice._checks import InputError
+from precipice._types import Number
+
+
+def edge(optimiser: Any) -> Number:
+    """The sharpness above which `optimiser` diverges on a quadratic: 2/lr for gradient descent.
+
+    With momentum mu it is 2(1 + mu)/lr (heavy ball), and 2(1 + mu)/(lr(1 + 2 mu)) for Nesterov's form.
+
+    Args:
+        optimiser: a `dynamics.Optimiser` made from ``optax.sgd``.
+
+    Returns:
+        The threshold, in units of the loss per squared parameter.
+
+    Raises:
+        InputError: the optimiser's threshold is not known here, or its learning rate cannot be read.
+
+    Example:
+        >>> from precipice import dynamics
+        >>> float(edge(dynamics.gradient_descent(0.5)))
+        4.0
+
+    References: Cohen et al. 2021, equation 1 and appendix B.
+    """
+    make = getattr(optimiser, "make", None)
+    if make is None:
+        raise InputError(
+            "edge reads the learning rate from a dynamics.Optimiser, such as dynamics.gradient_descent(lr); "
+            f"got a {type(optimiser).__name__}, whose numbers are hidden."
+        )
+    numbers = dict(optimiser.numbers)
+    lr, mu = numbers.pop("learning_rate", None), numbers.pop("momentum", None)
+    nesterov = bool(numbers.pop("nesterov", False))
+    if make is not optax.sgd or lr is None or callable(lr) or numbers:
+        name = getattr(make, "__name__", repr(make))
+        raise InputError(
+            f"edge is known for optax.sgd with a constant learning_rate, momentum and nesterov; got {name} with "
+            f"{sorted(optimiser.numbers)}."
+        )
+    if mu is None:
+        return 2 / lr
+    return 2 * (1 + mu) / (lr * (1 + 2 * mu)) if nesterov else 2 * (1 + mu) / lr

@@ -1,0 +1,128 @@
+"""Trackers: spectra measured along a training, each started from the vectors of the measurement before.
+
+They keep one more vector than is asked for, so that a direction that grows is already followed when it overtakes
+another. Measured savings: design/eigensolver.md and benchmarks/README.md.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from precipice._types import Params, PRNGKey, Tracker, Values
+from precipice.curvature import AbstractOperator, Eigs, Hessian, chunked, eigs, gram
+from precipice.problems import Supervised
+
+GUARD = 1
+"""Vectors kept beyond those that are asked for."""
+
+
+def track_hessian(
+    problem: Supervised,
+    *,
+    key: PRNGKey,
+    num: int = 2,
+    rtol: float = 1e-4,
+    max_products: int = 200,
+    chunk_size: int | None = None,
+) -> Tracker:
+    """Track the `num` largest algebraic Hessian eigenvalues of the training loss; the first is the sharpness.
+
+    Values: ``hessian_eigenvalue`` [num], ``hessian_eigenvalue_bound`` [num], ``hessian_products`` and
+    ``hessian_converged``.
+
+    Args:
+        problem: what is trained.
+        key: for random vectors; each step uses its own fold of it.
+        num: how many eigenvalues.
+        rtol: asked relative error of each (see `curvature.eigs`).
+        max_products: budget of one measurement, in Hessian-vector products (about 1.5 gradients each).
+        chunk_size: examples held at a time; None for all at once.
+    """
+    data = None if chunk_size is None else chunked(problem.data, chunk_size)
+
+    def update(state: Any, memory: Any) -> tuple[Values, Any]:
+        found, memory = _warm(
+            Hessian(problem.loss, state.params, data), memory, key, state.step, num, rtol, max_products
+        )
+        return _values("hessian", found, num), memory
+
+    return Tracker(lambda state: _empty(state.params, num), update)
+
+
+def track_ntk(
+    problem: Supervised,
+    *,
+    key: PRNGKey,
+    num: int = 2,
+    rtol: float = 1e-4,
+    max_products: int = 200,
+    chunk_size: int | None = None,
+) -> Tracker:
+    """Track the top of the kernel's spectrum, in the units of the training loss, and the residual along its top vector.
+
+    Values: ``ntk_eigenvalue`` [num] of the Gauss-Newton Gram matrix (its edge is 2/lr whatever the loss's reduction),
+    ``ntk_eigenvalue_bound`` [num], ``ntk_products``, ``ntk_converged``, and ``residual_projection``: z1 = v1 . (f - y)
+    with v1 the top eigenvector, its sign the one that has a positive product with the v1 of the measurement before.
+
+    Args: as for `track_hessian`; a product costs about two gradients.
+
+    References: agarwala2022, section 4 (there with the bare J J^T, whose eigenvectors are the same for squared losses).
+    """
+    data = problem.data if chunk_size is None else chunked(problem.data, chunk_size)
+
+    def init(state: Any) -> Any:
+        like = jax.eval_shape(problem.outputs, state.params)
+        return _empty(jnp.zeros(like.shape, like.dtype), num)
+
+    def update(state: Any, memory: Any) -> tuple[Values, Any]:
+        op = _gram(problem.outputs, problem.loss_of_outputs, state.params, data)
+        found, new = _warm(op, memory, key, state.step, num, rtol, max_products)
+        sign = jnp.where(jnp.sum(memory["vectors"][0] * new["vectors"][0]) < 0, -1, 1).astype(found.vectors.dtype)
+        new["vectors"] = new["vectors"].at[0].multiply(sign)
+        values = dict(_values("ntk", found, num))
+        values["residual_projection"] = _projection(problem, state.params, new["vectors"][0])
+        return values, new
+
+    return Tracker(init, update)
+
+
+def _empty(like: Any, num: int) -> dict[str, Any]:
+    vectors = jax.tree.map(lambda leaf: jnp.zeros((num + GUARD, *leaf.shape), leaf.dtype), like)
+    return {"vectors": vectors, "measured": jnp.zeros((), bool)}
+
+
+def _warm(
+    op: AbstractOperator, memory: Any, key: PRNGKey, step: Array, num: int, rtol: float, max_products: int
+) -> tuple[Eigs, Any]:
+    warm = bool(memory["measured"])
+    found = eigs(
+        op,
+        key=jax.random.fold_in(key, step),
+        num=num,
+        keep=min(num + GUARD, op.size),
+        rtol=rtol,
+        max_products=max_products,
+        start=memory["vectors"] if warm else None,
+        explore=0 if warm else None,
+    )
+    return found, {"vectors": found.vectors, "measured": jnp.ones((), bool)}
+
+
+def _values(kind: str, found: Eigs, num: int) -> Values:
+    return {
+        f"{kind}_eigenvalue": found.values[:num],
+        f"{kind}_eigenvalue_bound": found.bounds[:num],
+        f"{kind}_products": found.num_products,
+        f"{kind}_converged": found.converged,
+    }
+
+
+_gram = eqx.filter_jit(gram)
+
+
+@eqx.filter_jit
+def _projection(problem: Supervised, params: Params, vector: Array) -> Array:
+    return jnp.sum((problem.outputs(params) - problem.data.y) * vector)

@@ -1,0 +1,93 @@
+"""A reproduced figure: settings at each scale, a run, panels, a plot, claims and a control.
+
+To add one:
+1. Write `papers/<paper>/<figure>.py` with a frozen settings dataclass, `run`, `plot`, the claims and one `FIGURE`; it
+   imports jax, xarray and matplotlib inside its functions only, so that `precipice list` stays quick.
+2. Write each band with its reason before the run that it judges, and a control under which the main claim fails.
+3. Add it to `papers/registry.py`.
+4. Run it at scale `quick`, look at the picture, and note in `design/claims.md` any band that changes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from precipice.figures.claims import Claim
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure as Picture
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a run is given beside its settings.
+
+    Args:
+        folder: where it keeps checkpoints until it is complete.
+        data_dir: the data directory, or None for the default.
+        fingerprint: hash of all that fixes the result; checkpoints of another are refused.
+        progress: a `dynamics.progress.Progress`.
+    """
+
+    folder: Path
+    data_dir: Path | None
+    fingerprint: str
+    progress: Any
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One size of a figure.
+
+    Args:
+        settings: ``settings(data_dir) -> Settings``; may choose by what data is found.
+        time: estimate on two cores, in words.
+        data: data sets needed.
+    """
+
+    settings: Callable[[Path | None], Any]
+    time: str
+    data: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a paper.
+
+    Args:
+        id: ``paper/figN``.
+        title: one line.
+        panels: names for ``--panel``.
+        scales: by name, ``quick`` and ``paper``.
+        validate: ``validate(settings)``, raising `InputError` before any work starts.
+        run: ``run(settings, context) -> Dataset``.
+        plot: ``plot(dataset, panel or None) -> matplotlib figure``.
+        claims: see `figures.claims`.
+        control: ``control(settings) -> settings`` under which `main_claim` must not hold.
+        main_claim: name of the claim that the control must break.
+        claim_panels: the panel that each claim is drawn in, by claim name.
+    """
+
+    id: str
+    title: str
+    panels: tuple[str, ...]
+    scales: Mapping[str, Scale]
+    validate: Callable[[Any], None]
+    run: "Callable[[Any, Context], xarray.Dataset]"
+    plot: "Callable[[xarray.Dataset, str | None], Picture]"
+    claims: tuple[Claim, ...]
+    control: Callable[[Any], Any]
+    main_claim: str
+    claim_panels: Mapping[str, str]
+
+    @property
+    def paper(self) -> str:
+        """The paper's citation key."""
+        return self.id.split("/")[0]
+
+    @property
+    def stem(self) -> str:
+        """The name of its files, without suffix."""
+        return self.id.replace("/", "-")

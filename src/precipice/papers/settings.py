@@ -1,0 +1,58 @@
+"""Settings of a figure from the command line: ``--set name=value``, typed by the settings dataclass."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from precipice._checks import InputError, one_of
+
+_READ = {"int": int, "float": float, "str": str}
+
+
+def changed(settings: Any, assignments: Sequence[str]) -> Any:
+    """`settings` with the fields named in ``name=value`` strings replaced.
+
+    Raises:
+        InputError: no ``=``, an unknown name (nearest offered), or a value of the wrong type.
+    """
+    types = {field.name: _type_name(field.type) for field in dataclasses.fields(settings)}
+    values = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise InputError(f"a setting must be given as name=value; got {assignment!r}.")
+        one_of("setting", name.strip(), types)
+        values[name.strip()] = _read(name.strip(), types[name.strip()], text.strip())
+    return dataclasses.replace(settings, **values)
+
+
+def _type_name(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else annotation.__name__
+
+
+def _read(name: str, kind: str, text: str) -> Any:
+    try:
+        return _READ[kind](text)
+    except ValueError:
+        article = "an" if kind == "int" else "a"
+        raise InputError(f"setting {name} must be {article} {kind}; got {text!r}.") from None
+
+
+def to_json(settings: Any) -> dict[str, Any]:
+    """The settings as a dictionary that JSON can hold."""
+    return dataclasses.asdict(settings)
+
+
+def from_json(kind: type, text: str) -> Any:
+    """The settings of dataclass `kind` recorded as JSON.
+
+    Raises:
+        InputError: the recorded names are not those of this version.
+    """
+    recorded = json.loads(text)
+    names = {field.name for field in dataclasses.fields(kind)}
+    if set(recorded) != names:
+        odd = sorted(set(recorded) ^ names)
+        raise InputError(f"recorded settings must have the names of this version; they differ in {', '.join(odd)}.")
+    return kind(**recorded)
