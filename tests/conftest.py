@@ -4,13 +4,21 @@ import os
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # for subprocesses, and for libraries not loaded yet
 
 import jax
+import jaxtyping
 import pytest
+import threadpoolctl
 
+threadpoolctl.threadpool_limits(1, "blas")  # small matrices: many times faster on a busy machine
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Before the first import of the package. Figures, papers and the command line hint at types that they import lazily.
+ROOMS = ("problems", "curvature", "results", "measures", "dynamics")
+jaxtyping.install_import_hook([f"precipice.{room}" for room in ROOMS], "typechecker.checked")
 
 
 @pytest.fixture

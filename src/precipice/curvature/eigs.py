@@ -1,5 +1,6 @@
 """The largest or smallest algebraic eigenpairs of an operator, with error bounds."""
 
+import itertools
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -11,7 +12,7 @@ from jaxtyping import PyTree
 from precipice._checks import InputError, at_least, at_most, positive
 from precipice._types import PRNGKey
 from precipice.curvature.lanczos import Limits, Pairs, top_pairs
-from precipice.curvature.operator import AbstractOperator, compiled_product, dtype_of, unflatten
+from precipice.curvature.operator import AbstractOperator, dtype_of, linear_product, linearised, unflatten
 from precipice.curvature.vectors import DeviceVectors, HostVectors
 
 
@@ -26,7 +27,8 @@ class Eigs(NamedTuple):
             plus rounding. Some eigenvalue lies within |r| of the value for certain, and within the bound if the gap to
             the other eigenvalues, estimated by Ritz values, is right. Runners-up have |r|.
         num_products: products with the operator that were spent.
-        converged: whether the bound of each of the `num` wanted values met the asked tolerance; if not, the budget was spent first.
+        converged: whether the bound of each of the `num` wanted values met the asked tolerance; if not, the budget was
+            spent first.
     """
 
     values: np.ndarray
@@ -48,14 +50,14 @@ def eigs(
     end: Literal["largest", "smallest"] = "largest",
     start: PyTree | None = None,
     starts: int | None = None,
-    explore: int | None = None,
+    explore: int = 3,
 ) -> Eigs:
     """The `num` largest (or smallest) *algebraic* eigenpairs of a symmetric operator, to a relative tolerance.
 
     Rayleigh-Ritz on the Krylov space of random vectors (or of `start` and one fresh random vector), with full
     reorthogonalisation. It goes on until the error bound of every value is at most `rtol` times its size, or
-    `max_products` products are spent, and says which in `converged`. "Largest" is the right end of the spectrum, not the
-    largest in size: with eigenvalues -5 and 3, the largest is 3.
+    `max_products` products are spent, and says which in `converged`. "Largest" is the right end of the spectrum, not
+    the largest in size: with eigenvalues -5 and 3, the largest is 3.
 
     A bound says how far the nearest eigenvalue is. That no larger one was missed is not proved, only made unlikely by
     the random vectors: an eigenvalue that is repeated to within the tolerance counts `starts` times at most.
@@ -74,11 +76,12 @@ def eigs(
             little. Directions that are new are found by the random vector and `explore`.
         starts: random vectors that a cold start begins with: by default `num` where the dimension is 1,000 or less, and
             1 above, where each costs a product and exact repetition is rare (design/eigensolver.md has counts).
-        explore: products spent beyond the wanted pairs once these have converged, on the runner-up: 0 by default for a
-            cold start, 3 with `start`.
+        explore: products spent beyond the wanted pairs once these have converged, on the runner-up. Without them a
+            solve can settle on the second eigenvalue while the first, close above it, is not yet visible.
 
-    Cost: products, and 8 vector operations for each basis vector a product; memory 2 x 40 vectors at most
-    (2 x 200 where the dimension is 400 or less).
+    Cost: products, and 6 to 8 vector operations for each basis vector a product. Memory: the activations of all
+    examples (of one chunk where the operator has chunks), and 2 x 40 vectors at most (2 x 200 where the dimension is
+    400 or less).
 
     Raises:
         InputError: num, rtol or max_products out of range; non-finite products (the point or the data hold NaN).
@@ -90,47 +93,45 @@ def eigs(
         >>> [round(float(v), 6) for v in eigs(op, key=jax.random.key(0), num=2).values]
         [3.0, 1.0]
     """
-    _check(op, num, rtol, max_products, end)
+    _check(op, num, keep, rtol, max_products, end, starts)
+    sign = 1.0 if end == "largest" else -1.0
+    like, size, dtype, on_host = op.like, op.size, dtype_of(op), _on_host(op)
+    linear, draws = linearised(op), itertools.count()
+
+    def fresh():
+        vector = jax.random.normal(jax.random.fold_in(key, next(draws)), (size,), dtype)
+        return np.asarray(vector) if on_host else vector
+
+    def product(v):
+        image = linear_product(linear, like, jnp.asarray(v))
+        image = np.asarray(image) if on_host else image
+        if not np.isfinite(float(image @ image)):
+            raise InputError("products of an operator must be finite; got NaN or inf (check parameters and data).")
+        return sign * image
+
+    def empty(capacity):
+        return HostVectors(capacity, size, dtype) if on_host else DeviceVectors()
+
+    cold = (num if size <= 1000 else 1) if starts is None else starts
+    queue = [fresh() for _ in range(cold)] if start is None else [*_flat(start, on_host), fresh()]
+    limits = Limits(num, num if keep is None else keep, rtol, max_products, explore, size, float(jnp.finfo(dtype).eps))
+    return _eigs(like, top_pairs(product, queue, fresh=fresh, empty=empty, limits=limits), sign)
+
+
+def _check(
+    op: AbstractOperator, num: int, keep: int | None, rtol: float, max_products: int, end: str, starts: int | None
+) -> None:
+    at_least("num", num, 1)
+    at_most("num", num, op.size, "the size of the operator")
+    positive("rtol", rtol)
+    at_least("max_products", max_products, num if keep is None else keep)
+    if end not in ("largest", "smallest"):
+        raise InputError(f"end must be 'largest' or 'smallest'; got {end!r}.")
     if starts is not None:
         at_least("starts", starts, 1)
     if keep is not None:
         at_least("keep", keep, num)
         at_most("keep", keep, op.size, "the size of the operator")
-    sign = 1.0 if end == "largest" else -1.0
-    keys = iter(jax.random.split(key, max_products + (starts or num) + 1))
-    like, size, dtype, on_host = op.like, op.size, dtype_of(op), _on_host(op)
-
-    def fresh():
-        vector = jax.random.normal(next(keys), (size,), dtype)
-        return np.asarray(vector) if on_host else vector
-
-    def product(v):
-        image = compiled_product(op, jnp.asarray(v))
-        image = np.asarray(image) if on_host else image
-        if not np.isfinite(float(image @ image)):
-            raise InputError(
-                "products of an operator must be finite; got NaN or inf (look at the parameters and data)."
-            )
-        return sign * image
-
-    starts = (num if size <= 1000 else 1) if starts is None else starts
-    queue = [fresh() for _ in range(starts)] if start is None else [*_flat(start, on_host), fresh()]
-    explore = (0 if start is None else 3) if explore is None else explore
-    limits = Limits(num, num if keep is None else keep, rtol, max_products, explore, size, float(jnp.finfo(dtype).eps))
-
-    def empty(capacity):
-        return HostVectors(capacity, size, dtype) if on_host else DeviceVectors()
-
-    return _eigs(like, top_pairs(product, queue, fresh=fresh, empty=empty, limits=limits), sign)
-
-
-def _check(op: AbstractOperator, num: int, rtol: float, max_products: int, end: str) -> None:
-    at_least("num", num, 1)
-    at_most("num", num, op.size, "the size of the operator")
-    positive("rtol", rtol)
-    at_least("max_products", max_products, num)
-    if end not in ("largest", "smallest"):
-        raise InputError(f"end must be 'largest' or 'smallest'; got {end!r}.")
 
 
 def _on_host(op: AbstractOperator) -> bool:

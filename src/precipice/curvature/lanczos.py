@@ -1,7 +1,7 @@
 """Rayleigh-Ritz on a growing Krylov space, driven from the host.
 
-Every new direction is orthogonalised twice against the whole basis (full reorthogonalisation), accepted residuals are
-the true ones, and the small projected matrix lives in numpy float64. The long vectors may be numpy, JAX or PyTorch
+Every new direction is orthogonalised against the whole basis (full reorthogonalisation), accepted residuals are the
+true ones, and the small projected matrix lives in numpy float64. The long vectors may be numpy, JAX or PyTorch
 arrays (`vectors.py`). Why this form: design/eigensolver.md.
 """
 
@@ -52,8 +52,9 @@ class Limits(NamedTuple):
     eps: float
 
     def allowed(self, values: np.ndarray) -> np.ndarray:
-        """The error that each value may have."""
-        return np.maximum(self.rtol * np.abs(values), 100 * self.eps * np.abs(values).max())
+        """The error that each value may have; never 0, which a zero matrix would give."""
+        tiny = np.finfo(np.float64).tiny
+        return np.maximum(self.rtol * np.abs(values), max(100 * self.eps * np.abs(values).max(), tiny))
 
     @property
     def max_basis(self) -> int:
@@ -87,13 +88,13 @@ def top_pairs(
             direction = _orthonormal(queue.pop(0) if queue else fresh(), space, limits.eps)
         space, products = _extended(space, direction, product(direction)), products + 1
         ritz = _ritz(space.projected)
-        spent = products >= limits.max_products
-        if queue and not spent:
+        spent, full = products >= limits.max_products, len(space.projected) == limits.size
+        if queue and not (spent or full):
             continue
         worst = _least_settled(space, ritz, limits)
-        if spent or len(space.projected) == limits.size or (worst is None and explored >= limits.explore):
+        if spent or full or (worst is None and explored >= limits.explore):
             pairs = _pairs(space, ritz, limits, products)
-            if spent or pairs.converged:
+            if spent or full or pairs.converged:
                 return pairs
         explored += worst is None
         index = min(limits.num, len(ritz.values) - 1) if worst is None else worst
@@ -103,17 +104,20 @@ def top_pairs(
 
 
 def _orthonormal(w: Vector, space: Space, eps: float) -> Vector | None:
-    """`w` made orthogonal to the basis, twice, and normalised; None where nothing but rounding is left of it."""
+    """`w` made orthogonal to the basis and normalised; None where nothing but rounding is left of it.
+
+    A pass is repeated where it took away half of the vector or more: twice is enough (Parlett 1998, section 6.9).
+    """
     norm = float(w @ w) ** 0.5
     if not norm > 0:
         return None
-    w = w * (1 / norm)
-    for _ in range(2 if len(space.projected) else 0):
+    w, passes = w * (1 / norm), 2 if len(space.projected) else 0
+    while passes:
         w = w - space.basis.combine(space.basis.dots(w))
         norm = float(w @ w) ** 0.5
         if norm < 100 * eps:
             return None
-        w = w * (1 / norm)
+        w, passes = w * (1 / norm), passes - 1 if norm < 0.5 else 0
     return w
 
 
@@ -154,7 +158,8 @@ def _least_settled(space: Space, ritz: Ritz, limits: Limits) -> int | None:
     s = ritz.weights[:, :num]
     squares = np.einsum("ik,ij,jk->k", s, space.squared, s) - ritz.values[:num] ** 2
     bounds = _bounds(ritz.values, np.sqrt(np.maximum(squares, 0)), limits)
-    excess = bounds / limits.allowed(ritz.values)[:num]
+    with np.errstate(over="ignore"):
+        excess = bounds / limits.allowed(ritz.values)[:num]
     worst = int(np.argmax(excess))
     return worst if excess[worst] > 1 else None if num == limits.num else num - 1
 
@@ -163,7 +168,7 @@ def _bounds(values: np.ndarray, norms: np.ndarray, limits: Limits) -> np.ndarray
     """Error bounds of the top values from their residual norms, plus rounding.
 
     The least of |r_i|, |r_i|^2 over the gap to the other values, and |R|^2 over the gap between all the wanted values
-    and the rest (Mathias 1998), which also holds where the wanted ones lie close together. Gaps are between Ritz values.
+    and the rest (Mathias 1998), which holds where the wanted ones lie close together too. Gaps are between Ritz values.
     """
     rounding = 8 * limits.eps * np.abs(values).max()
     if len(values) == 1:

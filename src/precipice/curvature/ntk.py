@@ -66,12 +66,11 @@ def gram(outputs: Callable[..., Any], loss_of_outputs: Callable[..., Scalar], pa
         single = jax.tree.map(lambda a: a[:, None], batch)
         blocks = jax.vmap(lambda o, b: jax.hessian(lambda q: loss_of_outputs(q[None], b))(o))(f, single)
         values, vectors = jnp.linalg.eigh(blocks)
-        return jnp.einsum("nik,nk,njk->nij", vectors, jnp.sqrt(jnp.maximum(values, 0)), vectors)
+        rounding = 10 * jnp.finfo(f.dtype).eps * jnp.max(jnp.abs(values), axis=1, keepdims=True)
+        roots = jnp.sqrt(jnp.where(values > rounding, values, 0))  # the root of rounding would be half the digits
+        return jnp.einsum("nik,nk,njk->nij", vectors, roots, vectors)
 
-    if isinstance(data, Chunks):
-        root = concatenated(roots, data)
-    else:
-        root = roots(data)
+    root = concatenated(roots, data) if isinstance(data, Chunks) else roots(data)
     return NTK(outputs, params, data, root / root.shape[0] ** 0.5)
 
 

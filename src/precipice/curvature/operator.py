@@ -11,6 +11,7 @@ To add one:
 """
 
 import abc
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -19,6 +20,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from precipice._checks import at_most
+from precipice.curvature.chunks import Chunks
 
 
 class AbstractOperator(eqx.Module):
@@ -71,3 +73,23 @@ def flat_product(op: AbstractOperator, flat: Float[Array, "size"]) -> Float[Arra
 
 compiled_product = eqx.filter_jit(flat_product)
 """`flat_product`, compiled once for each function and shape: new points and new data of the same shape reuse it."""
+
+
+@eqx.filter_jit
+def linearised(op: AbstractOperator) -> Callable[[PyTree], PyTree]:
+    """The product as a linear function, with all that does not depend on the vector computed once.
+
+    For a Hessian a product then costs about one gradient instead of 1.5, at the memory of the activations of all
+    examples; an operator that takes its data in chunks keeps to one chunk, and is returned as it is.
+    """
+    if any(isinstance(leaf, Chunks) for leaf in jax.tree.leaves(op, is_leaf=lambda x: isinstance(x, Chunks))):
+        return op.mv
+    return jax.linearize(op.mv, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), op.like))[1]
+
+
+@eqx.filter_jit
+def linear_product(
+    linear: Callable[[PyTree], PyTree], like: PyTree, flat: Float[Array, "size"]
+) -> Float[Array, "size"]:
+    """A linearised operator applied to a flat vector."""
+    return ravel_pytree(linear(unflatten(like, flat)))[0]

@@ -19,7 +19,7 @@ class Tridiagonal(NamedTuple):
 
 
 def tridiagonal(op: AbstractOperator, key: PRNGKey, depth: int) -> Tridiagonal:
-    """Lanczos with full reorthogonalisation; after a breakdown the rest of the matrix is zero and decoupled."""
+    """Lanczos with full reorthogonalisation; after a breakdown the diagonal repeats its first entry, decoupled."""
     dtype = dtype_of(op)
     start = jax.random.normal(key, (op.size,), dtype)
     tolerance = 100 * jnp.finfo(dtype).eps
@@ -34,10 +34,11 @@ def tridiagonal(op: AbstractOperator, key: PRNGKey, depth: int) -> Tridiagonal:
         norm = jnp.linalg.norm(w)
         alive = norm > tolerance * scale
         beta = jnp.where(alive, norm, 0)
-        return (basis, jnp.where(alive, w / jnp.where(alive, norm, 1), 0), scale), (alpha, beta)
+        return (basis, jnp.where(alive, w / jnp.where(alive, norm, 1), 0), scale), (alpha, beta, jnp.any(q != 0))
 
     state = (jnp.zeros((depth, op.size), dtype), start / jnp.linalg.norm(start), jnp.zeros((), dtype))
-    alphas, betas = jax.lax.scan(step, state, jnp.arange(depth))[1]
+    alphas, betas, used = jax.lax.scan(step, state, jnp.arange(depth))[1]
+    alphas = jnp.where(used, alphas, alphas[0])  # inside the spectrum, which 0 need not be
     return Tridiagonal(jnp.diag(alphas) + jnp.diag(betas[:-1], 1) + jnp.diag(betas[:-1], -1), betas[-1])
 
 

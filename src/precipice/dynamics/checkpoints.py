@@ -56,12 +56,12 @@ def restore(path: Path, fresh: Journey, fingerprint: str) -> Journey:
     same = all(a is not None and a.shape == b.shape and a.dtype == b.dtype for a, b in zip(kept, leaves, strict=True))
     if meta["fingerprint"] != fingerprint or not same:
         raise InputError(f"a checkpoint must belong to the same run to be resumed; {path} holds another.")
-    state, memories = jax.tree.unflatten(structure, [jnp.array(leaf) for leaf in kept])
+    (step, params, memory, loss), memories = jax.tree.unflatten(structure, [jnp.array(leaf) for leaf in kept])
     names = [name.removeprefix("record_") for name in arrays if name.startswith("record_")]
     records = [{name: arrays[f"record_{name}"][i] for name in names} for i in range(len(arrays["record_probe_step"]))]
     key = jax.random.wrap_key_data(jnp.asarray(arrays["key"]), impl=jax.random.key_impl(fresh.state.key))
     losses = [arrays["losses"]] if "losses" in arrays else []
-    return Journey(State(*state[:3], key, state[3]), bool(meta["alive"]), memories, records, losses)
+    return Journey(State(step, params, memory, key, loss), bool(meta["alive"]), memories, records, losses)
 
 
 def _without_key(state: State) -> tuple:

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 from jaxtyping import PyTree
 
 from precipice._checks import InputError, positive
@@ -44,7 +45,7 @@ class Optimiser(eqx.Module):
 
     def __check_init__(self):
         rate = self.numbers.get("learning_rate")
-        if rate is not None and not callable(rate) and jax.core.is_concrete(rate) and jnp.ndim(rate) == 0:
+        if rate is not None and not callable(rate) and not isinstance(rate, Tracer) and jnp.ndim(rate) == 0:
             positive("learning_rate", float(rate))
 
     def init(self, params: Params) -> PyTree:

@@ -1,6 +1,7 @@
 """Progress displays for loops driven from the host: a context manager that gives a function to report with."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -30,7 +31,7 @@ def bar(title: str, total: int) -> Iterator[Report]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _lines(console.print, title, total)
+        yield _lines(functools.partial(console.print, soft_wrap=True), title, total)
         return
     columns = (
         TextColumn("{task.description}"),

@@ -97,13 +97,14 @@ def check_schedule(num_steps: int, every: int) -> None:
 
 
 def measured(probes: Sequence[Probe], state: State) -> dict[str, Array]:
-    """The results of all probes in one dictionary."""
+    """The results of all probes in one dictionary; flags become int8, which has room for "not measured"."""
     values: dict[str, Array] = {}
     for probe in probes:
         for name, value in probe(state).items():
             if name in values:
                 raise InputError(f"each name must come from one probe; {name!r} comes from two.")
-            values[name] = jnp.asarray(value)
+            array = jnp.asarray(value)
+            values[name] = array.astype(jnp.int8) if array.dtype == bool else array
     return values
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from precipice._checks import InputError
@@ -80,13 +81,12 @@ def train(
         InputError: schedule or names do not fit; the start is not finite; the checkpoint belongs to another run.
     """
     check_schedule(num_steps, every)
-    compiled = eqx.filter_jit(lambda state: measured(probes, state))
     journey = _begun(process, key, trackers, checkpoint, fingerprint)
     last = time.monotonic()
     with progress(title, num_steps) as report:
         while True:
-            if not journey.records or journey.records[-1]["probe_step"] != int(journey.state.step):
-                journey = _measure(journey, compiled, trackers)
+            if journey.alive and (not journey.records or journey.records[-1]["probe_step"] != int(journey.state.step)):
+                journey = _measure(journey, probes, trackers)
             reason = _ended(journey, stops, num_steps)
             _tell(report, journey)
             if checkpoint is not None and (reason or time.monotonic() - last >= checkpoint_seconds):
@@ -111,9 +111,12 @@ def _begun(
     return restore(checkpoint, fresh, fingerprint) if checkpoint is not None and checkpoint.exists() else fresh
 
 
-def _measure(journey: Journey, compiled: Any, trackers: Sequence[Tracker]) -> Journey:
+_compiled_probes = eqx.filter_jit(measured)
+
+
+def _measure(journey: Journey, probes: Sequence[Probe], trackers: Sequence[Tracker]) -> Journey:
     values: dict[str, Any] = {"probe_step": int(journey.state.step)}
-    values |= {name: np.asarray(value) for name, value in compiled(journey.state).items()}
+    values |= {name: np.asarray(value) for name, value in _compiled_probes(tuple(probes), journey.state).items()}
     memories = []
     for tracker, memory in zip(trackers, journey.memories, strict=True):
         found, memory = tracker.update(journey.state, memory)
@@ -131,7 +134,7 @@ def _compiled_block(process: AbstractProcess, state: State, alive: jax.Array, nu
 
 def _block(process: AbstractProcess, journey: Journey, every: int) -> Journey:
     before = int(journey.state.step)
-    state, alive, losses = _compiled_block(process, journey.state, np.array(True), every)
+    state, alive, losses = _compiled_block(process, journey.state, jnp.array(True), every)
     taken = int(state.step) - before + (0 if alive else 1)
     return journey._replace(state=state, alive=bool(alive), losses=[*journey.losses, np.asarray(losses)[:taken]])
 
@@ -162,7 +165,7 @@ def _finished(journey: Journey, reason: StopReason) -> Training:
     return Training(
         saved={name: np.stack([record[name] for record in journey.records]) for name in names},
         probe_step=np.array([record["probe_step"] for record in journey.records]),
-        loss=np.concatenate(journey.losses) if journey.losses else np.zeros(0),
+        loss=np.concatenate(journey.losses) if journey.losses else np.zeros(0, journey.state.loss.dtype),
         state=journey.state,
         status=Status.DIVERGED if diverged else Status.DONE,
         stop_reason=reason,

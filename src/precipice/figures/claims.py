@@ -60,11 +60,9 @@ class Verdict:
 
 
 def evaluate(dataset: "xarray.Dataset", claims: Sequence[Claim]) -> tuple[Verdict, ...]:
-    """Judge every claim on every seed of `dataset`; one holds if it held for `QUORUM` of the seeds that could decide."""
-    if "seed" in dataset.dims:
-        seeds = [dataset.isel(seed=i) for i in range(dataset.sizes["seed"])]
-    else:
-        seeds = [dataset]
+    """Judge every claim on every seed of `dataset`: it holds if it held for `QUORUM` of the seeds that could decide."""
+    several = "seed" in dataset.dims
+    seeds = [dataset.isel(seed=i) for i in range(dataset.sizes["seed"])] if several else [dataset]
     return tuple(_judge(claim, seeds) for claim in claims)
 
 

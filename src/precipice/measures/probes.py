@@ -1,10 +1,10 @@
 """Probes: what can be read off a state in a compiled program.
 
-Each function here takes a problem and returns a probe, a pytree called with a state that gives named arrays; measurements
-with a memory are in `trackers.py`.
+Each function here takes a problem and returns a probe, a pytree called with a state that gives named arrays;
+measurements with a memory are in `trackers.py`.
 
 To add one:
-1. Write a final `Module` with ``__call__(state) -> dict`` and a function that makes it, with the definition in its docstring.
+1. Write a final `Module` with ``__call__(state) -> dict``, and a function that makes it and defines what is measured.
 2. Add its names to `results/vocabulary.py`.
 3. Export the function in `measures/__init__.py` and test it against a dense oracle in `tests/test_measures.py`.
 """

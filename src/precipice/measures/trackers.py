@@ -18,6 +18,9 @@ from precipice.problems import Supervised
 GUARD = 1
 """Vectors kept beyond those that are asked for."""
 
+FIRST_EXPLORE = 5
+"""Products that the first, cold measurement spends on the runner-up, to start from the right vectors."""
+
 
 def track_hessian(
     problem: Supervised,
@@ -90,7 +93,8 @@ def track_ntk(
 
 
 def _empty(like: Any, num: int) -> dict[str, Any]:
-    vectors = jax.tree.map(lambda leaf: jnp.zeros((num + GUARD, *leaf.shape), leaf.dtype), like)
+    kept = min(num + GUARD, sum(leaf.size for leaf in jax.tree.leaves(like)))
+    vectors = jax.tree.map(lambda leaf: jnp.zeros((kept, *leaf.shape), leaf.dtype), like)
     return {"vectors": vectors, "measured": jnp.zeros((), bool)}
 
 
@@ -106,7 +110,7 @@ def _warm(
         rtol=rtol,
         max_products=max_products,
         start=memory["vectors"] if warm else None,
-        explore=0 if warm else None,
+        explore=0 if warm else FIRST_EXPLORE,
     )
     return found, {"vectors": found.vectors, "measured": jnp.ones((), bool)}
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 
+CHECKPOINT_SECONDS = 20.0
+"""Between checkpoints of a training, unless something else is asked for."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What a run is given beside its settings.
@@ -29,12 +33,14 @@ class Context:
         data_dir: the data directory, or None for the default.
         fingerprint: hash of all that fixes the result; checkpoints of another are refused.
         progress: a `dynamics.progress.Progress`.
+        checkpoint_seconds: between checkpoints; 0 writes one at every measurement.
     """
 
     folder: Path
     data_dir: Path | None
     fingerprint: str
     progress: Any
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -42,14 +48,20 @@ class Scale:
     """One size of a figure.
 
     Args:
-        settings: ``settings(data_dir) -> Settings``; may choose by what data is found.
+        settings: ``settings(data_dir) -> Settings``, with the fields ``dataset`` and ``precision`` among others; may
+            choose by what data is found.
         time: estimate on two cores, in words.
-        data: data sets needed.
+        data: data sets needed, the preferred one first: ``cifar10 (else digits)``.
     """
 
     settings: Callable[[Path | None], Any]
     time: str
     data: str
+
+    @property
+    def preferred(self) -> str:
+        """The data set that is used where it is found."""
+        return self.data.split()[0]
 
 
 @dataclass(frozen=True)

@@ -108,13 +108,22 @@ def check_network(settings: NetworkSettings) -> None:
         at_least(name, getattr(settings, name), 1)
 
 
-def problem_for(settings: NetworkSettings, data_dir: Path | None) -> problems.Supervised:
+def problem_for(
+    settings: NetworkSettings, data_dir: Path | None, classes: tuple[int, ...] | None = None
+) -> problems.Supervised:
     """The problem: half squared error, averaged over the first `num_examples` examples.
+
+    Args:
+        settings: network, data and precision.
+        data_dir: the data directory, or None for the default.
+        classes: keep two classes only, with one output and targets +1 and -1; None keeps all, one-hot.
 
     Raises:
         InputError: the data are not found, damaged, or fewer than asked for.
     """
     options = {"preprocess": PREPROCESSING[settings.preprocess], "dtype": PRECISIONS[settings.precision]}
+    if classes is not None:
+        options |= {"classes": classes, "targets": problems.binary_pair}
     if settings.dataset == "digits":
         data = problems.digits(settings.num_examples, **options)
     else:

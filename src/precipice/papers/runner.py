@@ -1,10 +1,10 @@
 """Run a figure to a dataset and a picture on disk; resume what was interrupted."""
 
+import contextlib
 import json
-import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from precipice._checks import InputError
 from precipice.papers.figure import Context, Figure
+from precipice.papers.request import Request as Request
+from precipice.papers.request import check, check_panel
 from precipice.papers.settings import from_json, to_json
-from precipice.results import check_writable, parameters_key, write_bytes
+from precipice.results import StoreError, check_writable, num_threads, parameters_key, write_bytes
 
 if TYPE_CHECKING:
     import xarray
@@ -21,49 +23,9 @@ if TYPE_CHECKING:
 RUN_VERSION = 1
 """Raised when the meaning of a figure's settings changes: older interrupted runs are then not resumed."""
 
+_MARKER = "run.json"
 
-@dataclass(frozen=True)
-class Request:
-    """What is asked for.
-
-    Args:
-        figure: the figure.
-        settings: an instance of its settings.
-        scale: the scale's name, or ``reduced`` where settings were changed.
-        out: folder for the results.
-        data_dir: the data directory, or None for the default.
-        resume: None continues an interrupted run and replaces a complete one; True also keeps a complete one with the
-            same settings; False starts afresh.
-        control: whether the settings are those of the control (another file name).
-    """
-
-    figure: Figure
-    settings: Any
-    scale: str
-    out: Path
-    data_dir: Path | None = None
-    resume: bool | None = None
-    control: bool = False
-
-    @property
-    def stem(self) -> str:
-        """The name of the files, without suffix."""
-        return self.figure.stem + ("-control" if self.control else "")
-
-    @property
-    def store(self) -> Path:
-        """Where the dataset goes."""
-        return self.out / f"{self.stem}.zarr"
-
-    @property
-    def picture(self) -> Path:
-        """Where the picture goes."""
-        return self.out / f"{self.stem}.png"
-
-    @property
-    def partial(self) -> Path:
-        """Where checkpoints are kept until the run is complete."""
-        return self.out / f".{self.stem}.partial"
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -77,38 +39,47 @@ class Outcome:
 
 
 def prepare(request: Request) -> None:
-    """Everything that can be refused before work starts: settings, the output folder.
+    """Everything that can be refused before work starts: settings, panel, the output folder.
 
     Raises:
         InputError: what was wrong, in one sentence.
     """
-    request.figure.validate(request.settings)
+    check(request)
     check_writable(request.out)
+    if request.store.is_file():
+        raise InputError(f"Store '{request.store}' must be a folder, but there is a file of that name; move it away.")
 
 
-def run(request: Request, progress: Any, say: Callable[[str], None]) -> Outcome:
+def run(request: Request, progress: Any, say: Say) -> Outcome:
     """Run, save the dataset, draw the picture. A kill at any moment leaves the old store or a resumable run.
+
+    Checkpoints lie in a hidden folder of `request.out` that is named by a hash of all that fixes the result, so that
+    an interrupted run is continued by the same request only, and survives others.
 
     Args:
         request: see `Request`.
         progress: a `dynamics.progress.Progress`.
-        say: told what is continued, kept or discarded.
+        say: told what is continued, kept, replaced or discarded.
 
     Raises:
-        InputError: bad input; nothing has been computed then.
+        InputError: bad input; nothing has been computed then, and no checkpoint is left.
     """
+    import jax
+
     prepare(request)
-    if request.resume and (kept := _kept(request)) is not None:
-        say(f"{request.store} is complete with these settings: kept.")
+    fingerprint = _fingerprint(request)
+    partial = _partial(request, fingerprint)
+    if (kept := _kept(request, partial, say)) is not None:
         return kept
     started = time.monotonic()
-    fingerprint = _fingerprint(request)
-    spent = _open_partial(request, fingerprint, say)
-    _set_precision(request.settings.precision)
-    context = Context(request.partial, request.data_dir, fingerprint, progress)
-    dataset = request.figure.run(request.settings, context)
-    dataset.attrs.update(_attributes(request, spent + time.monotonic() - started))
+    spent = _open_partial(request, partial, say)
+    with jax.enable_x64(request.settings.precision == "float64"):  # whatever ran in this process before
+        context = Context(partial, request.data_dir, fingerprint, progress, request.checkpoint_seconds)
+        with _nothing_left_if_refused(partial):
+            dataset = request.figure.run(request.settings, context)
+        dataset.attrs.update(_attributes(request, spent + time.monotonic() - started))
     _save(request, dataset)
+    shutil.rmtree(partial, ignore_errors=True)
     return Outcome(request.store, request.picture, spent + time.monotonic() - started, kept=False)
 
 
@@ -118,11 +89,9 @@ def draw(figure: Figure, dataset: "xarray.Dataset", path: Path, panel: str | Non
     Raises:
         InputError: an unknown panel.
     """
-    from precipice._checks import one_of
     from precipice.figures import style
 
-    if panel is not None:
-        one_of(f"panel of {figure.id}", panel, figure.panels)
+    check_panel(figure, panel)
     style.save(figure.plot(dataset, panel), path)
 
 
@@ -131,15 +100,10 @@ def settings_of(figure: Figure, dataset: "xarray.Dataset") -> Any:
     return from_json(type(figure.scales["paper"].settings(None)), dataset.attrs["parameters"])
 
 
-def _set_precision(precision: str) -> None:
-    import jax
-
-    if precision == "float64":
-        jax.config.update("jax_enable_x64", True)
-
-
 def _fingerprint(request: Request) -> str:
     """Hash of all that fixes the bits of the result."""
+    import jax
+
     return parameters_key(
         {
             "figure": request.stem,
@@ -147,41 +111,47 @@ def _fingerprint(request: Request) -> str:
             "run_version": RUN_VERSION,
             "jax": version("jax"),
             "jaxlib": version("jaxlib"),
-            "threads": os.environ.get("NPROC") or len(os.sched_getaffinity(0)),
+            "threads": num_threads(),
+            "device": jax.devices()[0].device_kind,
         }
     )
 
 
-def _open_partial(request: Request, fingerprint: str, say: Callable[[str], None]) -> float:
+def _partial(request: Request, fingerprint: str) -> Path:
+    """Where checkpoints are kept until the run is complete."""
+    return request.out / f".{request.stem}-{fingerprint[:12]}.partial"
+
+
+def _open_partial(request: Request, partial: Path, say: Say) -> float:
     """Make or re-enter the folder of checkpoints; returns the seconds that earlier attempts spent."""
-    marker = request.partial / "run.json"
-    if marker.exists():
-        found = _marker(marker)
-        if request.resume is not False and found.get("fingerprint") == fingerprint:
-            say(f"continuing the interrupted run in {request.partial}")
-            return max(0.0, _last_written(request.partial) - float(found.get("started", time.time())))
-        if request.resume:
-            raise InputError(
-                f"an interrupted run must have the same settings, versions and threads to be resumed; {request.partial} "
-                "holds another (--fresh discards it)."
-            )
-        say(f"discarding an interrupted run {'as asked' if request.resume is False else 'with other settings'}")
-    shutil.rmtree(request.partial, ignore_errors=True)
-    request.partial.mkdir(parents=True)
-    content = {"figure": request.figure.id, "fingerprint": fingerprint, "started": time.time()}
-    write_bytes(marker, json.dumps(content).encode())
-    return 0.0
+    marker, spent = partial / _MARKER, 0.0
+    if marker.exists() and request.resume is False:
+        say("discarding an interrupted run, as asked")
+        shutil.rmtree(partial)
+    elif marker.exists():
+        say(f"continuing the interrupted run in {partial}")
+        spent = max(0.0, max(path.stat().st_mtime for path in partial.iterdir()) - _started(marker))
+    elif others := sorted(request.out.glob(f".{request.stem}-*.partial")):
+        say(f"an interrupted run with other settings, versions or threads is left alone: {others[0]}")
+    write_bytes(marker, json.dumps({"figure": request.figure.id, "started": time.time() - spent}).encode())
+    return spent
 
 
-def _marker(path: Path) -> dict[str, Any]:
+def _started(marker: Path) -> float:
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
+        return float(json.loads(marker.read_text())["started"])
+    except (OSError, ValueError, KeyError):
+        return time.time()
 
 
-def _last_written(folder: Path) -> float:
-    return max(path.stat().st_mtime for path in folder.iterdir())
+@contextlib.contextmanager
+def _nothing_left_if_refused(partial: Path) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        if [path.name for path in partial.iterdir()] == [_MARKER]:
+            shutil.rmtree(partial)
+        raise
 
 
 def _attributes(request: Request, seconds: float) -> dict[str, Any]:
@@ -197,7 +167,12 @@ def _attributes(request: Request, seconds: float) -> dict[str, Any]:
         precision=request.settings.precision,
         wall_time=seconds,
         device=f"{device.platform}: {device.device_kind}",
-        extra={"scale": request.scale, "title": request.figure.title, "control": int(request.control)},
+        extra={
+            "scale": request.scale,
+            "reduced": request.reduced or "no",
+            "title": request.figure.title,
+            "control": int(request.control),
+        },
     )
 
 
@@ -205,20 +180,30 @@ def _save(request: Request, dataset: "xarray.Dataset") -> None:
     from precipice import results
 
     results.save(dataset, request.store)
-    draw(request.figure, dataset, request.picture)
-    shutil.rmtree(request.partial)
+    draw(request.figure, dataset, request.picture, request.panel)
 
 
-def _kept(request: Request) -> Outcome | None:
-    """The complete run with the same settings, if the store holds one."""
+def _kept(request: Request, partial: Path, say: Say) -> Outcome | None:
+    """The complete run with the same settings, if it may be kept and the store holds one."""
     from precipice import results
 
     if not request.store.exists():
         return None
-    dataset = results.open(request.store)
-    recorded = json.loads(dataset.attrs["parameters"])
-    if dataset.attrs["study"] != request.figure.id or recorded != to_json(request.settings):
+    try:
+        dataset = results.open(request.store)
+    except StoreError as error:
+        say(f"{error} This run will replace it.")
         return None
+    attrs = dataset.attrs
+    same = attrs.get("study") == request.figure.id and attrs.get("parameters_key") == parameters_key(
+        to_json(request.settings)
+    )
+    if not same:
+        scale = attrs.get("scale", "unknown")
+        say(f"{request.store} holds a run with other settings (scale {scale}), which this one will replace.")
+    if not (same and request.resume) or partial.exists():
+        return None
+    say(f"{request.store} is complete with these settings: kept.")
     if not request.picture.exists():
-        draw(request.figure, dataset, request.picture)
-    return Outcome(request.store, request.picture, float(dataset.attrs["wall_time_seconds"]), kept=True)
+        draw(request.figure, dataset, request.picture, request.panel)
+    return Outcome(request.store, request.picture, float(attrs["wall_time_seconds"]), kept=True)

@@ -10,9 +10,10 @@ carry it, which changes the learning dynamics (the same step moves the function 
 | `XAVIER` | uniform, variance 2/(fan_in + fan_out) (gain 1) | zero |
 | `HE` | normal, variance 2/fan_in | zero |
 | `TORCH` | uniform within 1/sqrt(fan_in), variance 1/(3 fan_in) | the same as the weights |
-| `ntk(weight_variance, bias_variance)` | normal, variance 1, times sqrt(weight_variance/fan_in) | normal, times sqrt(bias_variance) |
+| `ntk(weight, bias)` | normal, variance 1, times sqrt(weight/fan_in) | normal, variance 1, times sqrt(bias) |
 
-To add one: write its two variance functions and one `Initialisation` below, export it, add it to `tests/test_networks.py`.
+To add one: write its two variance functions and one `Initialisation` below, export it, add it to the table in
+`tests/test_networks.py`.
 """
 
 import math

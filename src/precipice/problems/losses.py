@@ -3,7 +3,8 @@
 The normalisation is in the name, because a factor of two moves the edge. All take outputs [n, C] and targets [n, C] and
 return a scalar: the **mean over the n examples**, the **sum over the C outputs**.
 
-To add one: write it here with the same signature and reduction, export it, add it to the table in `tests/test_losses.py`.
+To add one: write it here with the same signature and reduction, export it, add it to the table in
+`tests/test_losses.py`.
 """
 
 import jax
@@ -36,7 +37,7 @@ def mean_softmax_cross_entropy(outputs: Outputs, targets: Outputs) -> Scalar:
 
 
 def accuracy(outputs: Outputs, targets: Outputs) -> Scalar:
-    """The fraction of examples whose class is predicted: by the sign for one output, by the largest output otherwise."""
+    """The fraction of examples whose class is predicted: by the sign of one output, or the largest of several."""
     if outputs.shape[1] == 1:
         right = jnp.sign(outputs[:, 0]) == jnp.sign(targets[:, 0])
     else:

@@ -13,9 +13,10 @@ from precipice.problems.initialisations import LECUN, Initialisation
 
 
 class FullyConnected(eqx.Module):
-    """f(x) = W_L s(W_{L-1} ... s(W_1 x + b_1) ...) + b_L, with s the activation; nothing is applied after the last layer.
+    """f(x) = W_L s(W_{L-1} ... s(W_1 x + b_1) ...) + b_L, with s the activation; none follows the last layer.
 
-    Parameters are a tuple of dictionaries, one a layer: ``weight`` [fan_in, fan_out] and, with biases, ``bias`` [fan_out].
+    Parameters are a tuple of dictionaries, one a layer: ``weight`` [fan_in, fan_out] and, with biases, ``bias``
+    [fan_out].
 
     Args:
         widths: (inputs, hidden..., outputs); two entries make a linear model.

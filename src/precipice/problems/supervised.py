@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from precipice._checks import InputError
@@ -42,8 +43,10 @@ class Supervised(AbstractProblem):
 
     def __check_init__(self):
         if isinstance(self.data.x, jax.Array | np.ndarray):
+            if self.data.x.ndim != 2:
+                raise InputError(f"x must have shape [n, features] (layout=flat for images); got {self.data.x.shape}.")
             ends = (self.network.widths[0], self.network.widths[-1])
-            shapes = (int(np.prod(self.data.x.shape[1:])), self.data.y.shape[1])
+            shapes = (self.data.x.shape[1], self.data.y.shape[1])
             if ends != shapes:
                 raise InputError(f"widths must begin and end with the data's (inputs, outputs) {shapes}; got {ends}.")
             _check_targets(self.output_loss, self.data.y)
@@ -70,7 +73,7 @@ class Supervised(AbstractProblem):
 
 
 def _check_targets(output_loss: Callable, targets: Array) -> None:
-    if isinstance(targets, jax.core.Tracer):
+    if isinstance(targets, Tracer):
         return
     y = np.asarray(targets)
     if output_loss is mean_logistic and not np.all(np.abs(y) == 1):

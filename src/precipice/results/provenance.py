@@ -111,7 +111,7 @@ def _software() -> dict[str, Any]:
 def _machine() -> dict[str, Any]:
     import platform
 
-    return {"platform": platform.platform(), "cpu": _cpu(), "num_threads": _num_threads()}
+    return {"platform": platform.platform(), "cpu": _cpu(), "num_threads": num_threads()}
 
 
 def _checkout(folder: Path) -> tuple[str, str]:
@@ -160,7 +160,8 @@ def _cpu() -> str:
     return found.group(1).strip() if found else platform.machine() or _NONE
 
 
-def _num_threads() -> int:
+def num_threads() -> int:
+    """Threads that JAX computes with on a CPU: the variable ``NPROC``, else the cores this process may use."""
     asked = os.environ.get("NPROC", "")
     if asked.isdigit():
         return int(asked)

@@ -1,4 +1,4 @@
-"""shapira2023/fig1: sharpness of a tanh network rises to 2/lr and hovers there (the experiment of Cohen et al. 2021)."""
+"""shapira2023/fig1: sharpness of a tanh network rises to 2/lr and hovers there (Cohen et al. 2021)."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -207,7 +207,8 @@ def _training(problem, settings: Settings, context: Context, lr: float, num_step
         probes=(measures.accuracy(problem), measures.gradient_norm(problem)),
         trackers=both_spectra(problem, tracker_key, settings.num_eigenvalues, settings.rtol),
         stops=stops,
-        checkpoint=checkpoint_in(context, f"lr-{lr:g}-seed-{seed}"),
+        checkpoint=checkpoint_in(context, f"lr-{lr!r}-seed-{seed}"),
+        checkpoint_seconds=context.checkpoint_seconds,
         fingerprint=context.fingerprint,
         title=f"lr {lr:g}, seed {seed}",
         progress=context.progress,
@@ -239,9 +240,11 @@ def _rise(dataset: "xarray.Dataset") -> float | None:
     from scipy.stats import spearmanr
 
     steps, sharpness, _ = _sharpness(dataset)
+    if not len(steps):
+        return None
     first = crossing(dataset)
     rising = (steps >= SETTLING_STEPS) & (steps <= (steps[-1] if first is None else first))
-    return float(spearmanr(steps[rising], sharpness[rising]).statistic) if rising.sum() >= 5 else None
+    return float(spearmanr(steps[rising], sharpness[rising])[0]) if rising.sum() >= 5 else None
 
 
 def _crossing_step(dataset: "xarray.Dataset") -> float | None:
@@ -283,14 +286,14 @@ def _loss_ratio(dataset: "xarray.Dataset") -> float | None:
 def _double(dataset: "xarray.Dataset") -> float | None:
     """Median sharpness at the smaller of two learning rates, one twice the other, over that at the larger."""
     rates = dataset["lr"].values
-    if (
-        crossing(dataset, 0) is None
-        or crossing(dataset, 1) is None
-        or not np.isclose(abs(np.log2(rates[1] / rates[0])), 1)
-    ):
+    levels = (_level(dataset, 0), _level(dataset, 1))
+    if crossing(dataset, 0) is None or crossing(dataset, 1) is None or None in levels:
         return None
-    small, large = (_level(dataset, i) * 2 / rates[i] for i in np.argsort(rates))
-    return small / large
+    if not np.isclose(abs(np.log2(rates[1] / rates[0])), 1):
+        return None
+    heights = np.array(levels, float) * 2 / rates
+    small, large = heights[np.argsort(rates)]
+    return float(small / large)
 
 
 CLAIMS = (
@@ -378,6 +381,8 @@ def _plot_loss(ax, dataset: "xarray.Dataset") -> None:
     for index, lr in enumerate(dataset["lr"].values):
         for seed in range(dataset.sizes["seed"]):
             loss = dataset["loss"].isel(lr=index, seed=seed)
+            if not np.isfinite(loss).any():
+                continue
             label = f"lr = {lr:g}" if seed == 0 else None
             ax.plot(dataset["step"], loss, color=style.COLOURS[index], label=label, **style.seed_line(seed))
     ax.set_yscale("log")
@@ -415,9 +420,9 @@ def caption(dataset: "xarray.Dataset") -> str:
 
     settings = style.parameters(dataset)
     return (
-        f"{style.network(settings)}, full-batch gradient descent, {settings['seeds']} seed(s) at lr = {settings['lr']:g} and "
-        f"{settings['seeds_other']} at {settings['lr_other']:g}, {settings['precision']}, measured every {settings['every']} steps; "
-        f"scale {dataset.attrs.get('scale', 'custom')}."
+        f"{style.network(settings)}, full-batch gradient descent, {settings['seeds']} seed(s) at "
+        f"lr = {settings['lr']:g} and {settings['seeds_other']} at {settings['lr_other']:g}, {settings['precision']}, "
+        f"measured every {settings['every']} steps; scale {dataset.attrs.get('scale', 'custom')}."
     )
 
 

@@ -82,6 +82,8 @@ def fetch(
                 path.chmod(0o644)
                 os.replace(path, target / path.name)
     except (OSError, ValueError, tarfile.TarError) as error:
+        if (response := getattr(error, "response", None)) is not None:
+            response.close()  # pooch leaves the connection of a refused request open
         raise InputError(
             f"{release.title} could not be downloaded from {release.url} into {target} ({_reason(error)}); "
             f"where there is a network, `{command(release, data_dir)}` gets it."

@@ -1,0 +1,43 @@
+# The two commands anyone needs: make demo, make test. PYTHON picks the interpreter: make test PYTHON=python3.12
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+OUT ?= out
+
+.PHONY: demo test lint figures docs clean
+
+# Remade when the interpreter or the project's requirements change.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "precipice needs Python 3.11 or later: make PYTHON=python3.12"; exit 1; }
+	@if [ ! -x $(BIN)/python ] || [ "$$($(BIN)/python -V)" != "$$($(PYTHON) -V)" ]; then \
+		rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/precipice demo --out $(OUT)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# Every figure at scale quick on real data (PRECIPICE_DATA), checked, with a gallery.
+figures: $(STAMP)
+	$(BIN)/precipice run --paper shapira2023 --scale quick --out $(OUT)
+	$(BIN)/precipice run --paper agarwala2022 --scale quick --out $(OUT)
+	$(BIN)/precipice check shapira2023/fig1 agarwala2022/fig5 --out $(OUT)
+	$(BIN)/precipice gallery $(OUT)
+
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) out docs/_build

@@ -1,0 +1,30 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")]
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Data directory; by default the variable PRECIPICE_DATA, else a cache of the user. With --data, absent "
+        "data are an error, never replaced by other data.",
+        show_default=False,
+    ),
+]
+
+Panel = Annotated[
+    str | None, typer.Option("--panel", metavar="NAME", help="Only this panel; `list` shows them.", show_default=False)
+]
+
+Stores = Annotated[
+    list[str],
+    typer.Argument(metavar="PATH|ID...", help="Datasets (folders ending in .zarr), or figure ids found in --out."),
+]
+
+DEFAULT_OUT = Path("out")

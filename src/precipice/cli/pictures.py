@@ -1,0 +1,111 @@
+"""``precipice plot`` and ``precipice gallery``: pictures of stored datasets."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from precipice._checks import InputError
+from precipice.cli import text
+from precipice.cli.options import DEFAULT_OUT, Panel
+from precipice.cli.status import reported
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from precipice.cli.stores import Opened
+    from precipice.figures.claims import Verdict
+    from precipice.figures.gallery import Entry
+
+
+@reported
+def plot(
+    store: Annotated[
+        str, typer.Argument(metavar="PATH|ID", help="A dataset (folder ending in .zarr), or a figure id.")
+    ],
+    panel: Panel = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder of the picture, and of the dataset where an id is given; by default the dataset's folder, "
+            "and out for an id.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Draw the picture of a dataset again, or one panel of it."""
+    from precipice.cli.stores import open_store
+    from precipice.papers.request import check_panel, picture_beside
+    from precipice.papers.runner import draw
+    from precipice.results import check_writable
+
+    opened = open_store(store, out or DEFAULT_OUT)
+    check_panel(opened.figure, panel)
+    path = picture_beside(opened.path, panel, out)
+    check_writable(path.parent)
+    draw(opened.figure, opened.dataset, path, panel)
+    typer.echo(path)
+
+
+@reported
+def gallery(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of results.")],
+) -> None:
+    """Put all pictures of a folder on one page, with their claims.
+
+    Writes DIR/gallery.png (all pictures) and DIR/gallery.md (what was run, claim tables).
+    """
+    from precipice.cli.stores import open_stores
+    from precipice.figures.gallery import write
+    from precipice.results import check_writable
+
+    if not folder.is_dir():
+        raise InputError(f"gallery needs a folder of results; '{folder}' is none.")
+    opened = open_stores([str(path) for path in sorted(folder.glob("*.zarr"))], folder)
+    check_writable(folder)
+    png, page = write([_entry(one) for one in sorted(opened, key=lambda one: one.is_control)], folder)
+    text.lines([("pictures", png), ("text", page)])
+
+
+def _entry(opened: "Opened") -> "Entry":
+    """A dataset as an entry; its picture is drawn if it is not there."""
+    from precipice.cli.check import judged
+    from precipice.figures import report
+    from precipice.figures.gallery import Entry
+    from precipice.papers.request import picture_beside
+    from precipice.papers.runner import draw
+
+    attrs, picture, verdicts = opened.dataset.attrs, picture_beside(opened.path), judged(opened)
+    if not picture.exists():
+        draw(opened.figure, opened.dataset, picture)
+    return Entry(
+        heading=opened.heading,
+        title=opened.figure.title,
+        scale=opened.scale,
+        reduced=report.reduced(opened.dataset),
+        tally="; ".join((_tally(opened, verdicts), *report.divergences(opened.dataset))),
+        ran=caption(opened),
+        origin=f"precipice {attrs['precipice_version']}, JAX {attrs['jax_version']}, {attrs['precision']} on "
+        f"{attrs['device']}, {attrs['num_threads']} threads, "
+        f"{attrs['wall_time_seconds']:.0f} s, {attrs['created_at']}.",
+        picture=picture,
+        rows=report.rows(verdicts),
+    )
+
+
+def _tally(opened: "Opened", verdicts: "Sequence[Verdict]") -> str:
+    from precipice.figures import claims, report
+
+    if not opened.is_control:
+        return report.tally(verdicts)
+    main = next(v for v in verdicts if v.claim.name == opened.figure.main_claim)
+    return (
+        f"{main.claim.name} {'holds, as it must not' if main.verdict == claims.HOLDS else 'is broken, as it must be'}"
+    )
+
+
+def caption(opened: "Opened") -> str:
+    """What was run, in the words under the picture."""
+    return " ".join(opened.figure.plot(opened.dataset, opened.figure.panels[0]).get_supxlabel().split())
