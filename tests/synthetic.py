@@ -63,14 +63,14 @@ def crossings(times=2, height=0.1):
     return 1 + height * np.where(side == 1, 1.0, -1.0)
 
 
-def fig5_dataset(z1, lambda1, *, lambda2=0.8, seeds=1):
+def fig5_dataset(z1, lambda1, *, lambda2=0.8, seeds=1, start=FIG5_START):
     """One dataset of agarwala2022/fig5; `lambda1` and `lambda2` in units of the edge."""
     settings = dataclasses.replace(fig5.paper_settings(), lr=2 / FIG5_EDGE, window=100, seeds=seeds, dataset="digits")
     both = np.stack(np.broadcast_arrays(lambda1, np.full(len(FIG5_STEPS), lambda2)), axis=-1) * FIG5_EDGE
     saved = {
         "residual_projection": np.broadcast_to(z1, (seeds, len(FIG5_STEPS))),
         "ntk_eigenvalue": np.broadcast_to(both, (seeds, *both.shape)),
-        "window_start": np.full(seeds, FIG5_START),
+        "window_start": np.full(seeds, start),
         "edge": np.full(seeds, FIG5_EDGE),
     }
     return _with_attributes(to_dataset(saved, coords={"seed": range(seeds), "probe_step": FIG5_STEPS}), settings)

@@ -5,10 +5,10 @@ import hashlib
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
-import time
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -236,12 +236,15 @@ def test_importing_the_command_line_loads_nothing_heavy():
 
 
 def test_help_takes_less_than_half_a_second_beyond_python():
+    """Processor time, so that a busy machine does not decide; on an idle one it is the time that passes."""
+
     def best_of_three(*args):
         times = []
         for _ in range(3):
-            begun = time.perf_counter()
+            begun = resource.getrusage(resource.RUSAGE_CHILDREN)
             subprocess.run([sys.executable, *args], capture_output=True, check=True)
-            times.append(time.perf_counter() - begun)
+            ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+            times.append(ended.ru_utime - begun.ru_utime + ended.ru_stime - begun.ru_stime)
         return min(times)
 
     assert best_of_three("-m", "precipice", "--help") - best_of_three("-c", "pass") < 0.5

@@ -13,7 +13,7 @@ from cases import CHUNKS, NUM_EXAMPLES, OPERATORS, PROBLEMS, dense_case, in_chun
 from oracles import TRACES, Counted, Quadratic, close, point
 from precipice import curvature, problems
 from precipice._checks import InputError
-from precipice.curvature.operator import compiled_product, dtype_of, flat_product, unflatten
+from precipice.curvature.operator import compiled_product, dtype_of, flat_product, linear_product, linearised, unflatten
 
 each_problem = pytest.mark.parametrize("name", PROBLEMS)
 each_operator = pytest.mark.parametrize("operator", OPERATORS)
@@ -153,6 +153,21 @@ def test_weights_of_uneven_chunks_are_their_shares():
     params = problem.init(jax.random.key(0))
     op = curvature.Hessian(problem.loss, params, curvature.chunked(data, 3))
     close(op.dense(), [[np.mean(x**2)]])
+
+
+@functools.cache
+def linear_products(size):
+    def product(op):
+        return linear_product(linearised(op), op.like, flat_vectors(op, 1)[0])
+
+    return for_all_operators(product, "half squared", size)
+
+
+@each_operator
+@pytest.mark.parametrize("size", [None, 3])
+def test_a_linearised_operator_is_the_operator(operator, size):
+    wanted = OPERATORS[operator].oracle(dense_case("half squared"))
+    close(linear_products(size)[operator], wanted @ np.random.default_rng(0).normal(size=len(wanted)))
 
 
 # Identities ---------------------------------------------------------------------------------------------------------

@@ -323,10 +323,10 @@ def _plot_z1(ax, one: "xarray.Dataset", start: int) -> None:
 def _plot_two_step(ax, one: "xarray.Dataset", start: int) -> None:
     from precipice.figures import style
 
-    for first, label in ((0, "even steps"), (1, "odd steps")):
-        half = one.isel(probe_step=slice(first, None, 2))
+    for parity, label in ((0, "even steps"), (1, "odd steps")):
+        half = one.isel(probe_step=slice((start + parity) % 2, None, 2))
         ax.plot(
-            start + half["probe_step"], half["residual_projection"], color=style.COLOURS[first], lw=1.0, label=label
+            start + half["probe_step"], half["residual_projection"], color=style.COLOURS[parity], lw=1.0, label=label
         )
     ax.axhline(0, color="#888888", lw=0.6)
     ax.set_ylabel("z1 (residual along the top NTK eigenvector)")
