@@ -237,14 +237,16 @@ def crossing(dataset: "xarray.Dataset", index: int = 0) -> int | None:
 
 
 def _rise(dataset: "xarray.Dataset") -> float | None:
-    from scipy.stats import spearmanr
+    from scipy.stats import rankdata
 
     steps, sharpness, _ = _sharpness(dataset)
     if not len(steps):
         return None
     first = crossing(dataset)
     rising = (steps >= SETTLING_STEPS) & (steps <= (steps[-1] if first is None else first))
-    return float(spearmanr(steps[rising], sharpness[rising])[0]) if rising.sum() >= 5 else None
+    if rising.sum() < 5:
+        return None
+    return float(np.corrcoef(rankdata(steps[rising]), rankdata(sharpness[rising]))[0, 1])
 
 
 def _crossing_step(dataset: "xarray.Dataset") -> float | None:
