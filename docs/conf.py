@@ -10,3 +10,17 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 napoleon_google_docstring = True
 suppress_warnings = ["myst.xref_missing"]
+
+
+def _escape(app, what, name, obj, options, lines):
+    """Docstrings write norms as |r| and axes as [*sweep, ...]: plain text, not reStructuredText markup."""
+    code = (">>>", "...")
+    lines[:] = [
+        line if line.lstrip().startswith(code) else line.replace("|", r"\|").replace(" *", r" \*").replace("[*", r"[\*")
+        for line in lines
+    ]
+
+
+def setup(app):
+    """Connect the escape to autodoc."""
+    app.connect("autodoc-process-docstring", _escape)
