@@ -25,7 +25,7 @@ from networks import in_float64, tanh_network
 
 from precipice import curvature, problems
 from precipice._types import Params
-from precipice.curvature.operator import compiled_product, flat_product
+from precipice.curvature.operator import compiled_product, flat_product, linear_product, linearised
 
 PEERS: Any = None
 if importlib.util.find_spec("pyhessian") and importlib.util.find_spec("curvlinops"):
@@ -35,7 +35,8 @@ RTOL = 1e-4
 REPEATS = 13
 """Products, and gradients, timed alone in each round."""
 
-PRECIPICE, PYHESSIAN, CURVLINOPS = "precipice", "PyHessian", "curvlinops + eigsh"
+PRECIPICE, EXPLORED = "precipice, explore=0", "precipice, default"
+PYHESSIAN, CURVLINOPS = "PyHessian", "curvlinops + eigsh"
 PRODUCTS, GRADIENTS = "products alone", "gradients alone"
 
 
@@ -55,14 +56,16 @@ def _gradient(problem: problems.Supervised, params: Params) -> Params:
 
 def contenders_at(problem: problems.Supervised, params: Params, key: jax.Array, seed: int) -> dict[str, Any]:
     """Everything that is timed at one point; building the operators is part of it, copying to PyTorch is not."""
-    v = jax.random.normal(key, (curvature.Hessian(problem.loss, params).size,), jnp.float32)
+    op = curvature.Hessian(problem.loss, params)
+    v, linear = jax.random.normal(key, (op.size,), jnp.float32), linearised(op)
 
     def alone(function):
         return [jax.block_until_ready(function()) for _ in range(REPEATS)][-1]
 
     contenders = {
-        PRECIPICE: lambda: curvature.eigs(curvature.Hessian(problem.loss, params), key=key, num=2, rtol=RTOL),
-        PRODUCTS: lambda: alone(lambda: compiled_product(curvature.Hessian(problem.loss, params), v)),
+        PRECIPICE: lambda: curvature.eigs(op, key=key, num=2, rtol=RTOL, explore=0),
+        EXPLORED: lambda: curvature.eigs(op, key=key, num=2, rtol=RTOL),
+        PRODUCTS: lambda: alone(lambda: linear_product(linear, params, v)),
         GRADIENTS: lambda: alone(lambda: _gradient(problem, params)),
     }
     if PEERS is not None:
@@ -90,7 +93,9 @@ def measured(problem: problems.Supervised, number: int) -> Round:
     reference = curvature.eigs(exact, key=key, num=2, rtol=1e-7)
     if number == 0:
         print_reference(exact, reference)
-    answers = {name: _answer(found[name].result) for name in (PRECIPICE, PYHESSIAN, CURVLINOPS) if name in found}
+    answers = {
+        name: _answer(found[name].result) for name in (PRECIPICE, EXPLORED, PYHESSIAN, CURVLINOPS) if name in found
+    }
     return Round(
         seconds={name: timed.seconds for name, timed in found.items()},
         errors={name: float(np.max(np.abs(a[0] / reference.values - 1))) for name, a in answers.items()},
@@ -168,6 +173,8 @@ def report_ratios(rounds: list[Round]) -> None:
         if name in rounds[0].products:
             times = np.array([r.seconds[name] for r in rounds])
             rows.append((f"time of {name} / time of precipice", times / total, (factor, False)))
+            explored = np.array([r.seconds[EXPLORED] for r in rounds])
+            rows.append((f"time of {name} / time of precipice with its default explore", times / explored, None))
     common.print_table(
         "Ratios within a round: median [least, greatest]; verdicts on the median",
         ("quantity", "measured", "target"),
@@ -188,7 +195,7 @@ def profile(problem: problems.Supervised) -> None:
     key = jax.random.key(1)
     op = curvature.Hessian(problem.loss, problem.init(key))
     profiler = cProfile.Profile()
-    profiler.runcall(curvature.eigs, op, key=key, num=2, rtol=RTOL)
+    profiler.runcall(curvature.eigs, op, key=key, num=2, rtol=RTOL, explore=0)
     pstats.Stats(profiler).sort_stats("cumulative").print_stats(40)
     pstats.Stats(profiler).sort_stats("tottime").print_stats(12)
 

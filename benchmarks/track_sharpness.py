@@ -70,7 +70,7 @@ def tracked(
 def converged(problem: problems.Supervised, state: dynamics.State, key: jax.Array) -> float:
     """The sharpness by a cold solve in float64 with rtol 1e-7, and 3 products more to look for a larger one."""
     op = curvature.Hessian(in_float64(problem).loss, in_float64(state.params))
-    exact = curvature.eigs(op, key=key, num=1, rtol=1e-7, explore=3)
+    exact = curvature.eigs(op, key=key, num=1, rtol=1e-7, explore=5)
     if not exact.converged:
         raise RuntimeError(
             f"the reference must converge; at step {int(state.step)} it spent {exact.num_products} products"
