@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from numpy.typing import DTypeLike
 
 from precipice import curvature, problems
 
@@ -97,7 +98,7 @@ class Matrix(curvature.AbstractOperator):
         return self.matrix @ v
 
 
-def rotated(values, seed=0, dtype=np.float64) -> Matrix:
+def rotated(values, seed=0, dtype: DTypeLike = np.float64) -> Matrix:
     """A matrix with these eigenvalues and a random orthonormal basis."""
     values = np.asarray(values, np.float64)
     q = np.linalg.qr(np.random.default_rng(seed).normal(size=(values.size, values.size)))[0]

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpy.typing import DTypeLike
 
 from cases import LOSSES
 from oracles import close
@@ -12,7 +13,7 @@ from precipice import problems
 each_loss = pytest.mark.parametrize("name", LOSSES)
 
 
-def example(name, num=6, seed=0, dtype=np.float64):
+def example(name, num=6, seed=0, dtype: DTypeLike = np.float64):
     """Outputs and targets [num, C] that fit the loss."""
     rng = np.random.default_rng(seed)
     num_outputs = 1 if name == "logistic" else 3

@@ -175,7 +175,7 @@ def test_a_budget_that_is_too_small_is_recorded():
 def test_memories_keep_their_shapes_and_precision(kind):
     problem, states = states_of("cross-entropy", 2, dtype=np.float32)
     tracker = TRACKERS[kind][0](problem, key=jax.random.key(0), num=2, rtol=1e-3)
-    memory = tracker.init(states[0])
+    memory, values = tracker.init(states[0]), {}
     for state in states:
         values, new = tracker.update(state, memory)
         shapes = [[(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(m)] for m in (memory, new)]
