@@ -341,7 +341,7 @@ def _plot_eigenvalues(ax, one: "xarray.Dataset", start: int) -> None:
         values = one["ntk_eigenvalue"].isel(eigenvalue=rank)
         ax.plot(start + one["probe_step"], values, color=style.COLOURS[rank], lw=1.0, label=f"lambda_{rank + 1}")
     edge = float(one["edge"])
-    style.edge_line(ax, edge, f"2/lr = {edge:g}", "#4a4a4a")
+    style.edge_line(ax, edge, f"2/lr = {edge:.4g}", "#4a4a4a")
     ax.set_ylabel("NTK eigenvalue (Gauss-Newton Gram, mean loss)")
     ax.set_title("kernel eigenvalues")
     ax.legend()

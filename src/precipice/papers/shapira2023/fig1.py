@@ -409,7 +409,7 @@ def _plot_sharpness(ax, dataset: "xarray.Dataset") -> None:
             if seed == 0:
                 kernel_label = "NTK (Gauss-Newton)" if index == 0 else None
                 ax.plot(dataset["probe_step"], kernel, color=colour, lw=0.8, ls=":", label=kernel_label)
-        style.edge_line(ax, float(dataset["edge"].isel(lr=index)), f"2/lr = {2 / lr:g}", colour)
+        style.edge_line(ax, float(dataset["edge"].isel(lr=index)), f"2/lr = {2 / lr:.4g}", colour)
     ax.set_xlabel("gradient step")
     ax.set_ylabel("sharpness (largest Hessian eigenvalue)")
     ax.set_title("sharpness")
