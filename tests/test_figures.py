@@ -104,9 +104,9 @@ def test_fig1_sharpness_panel(fig1_data):
 @pytest.mark.parametrize("lr", [LR, LR_OTHER])
 def test_fig1_draws_the_edge_at_two_over_lr_in_the_colour_of_its_run(fig1_data, lr):
     _, ax = fig1.plot(fig1_data).axes
-    assert level(ax, f"2/lr = {2 / lr:g}") == 2 / lr
+    assert level(ax, f"2/lr = {2 / lr:.4g}") == 2 / lr
     lines = {line.get_label(): line for line in ax.lines}
-    edge, run = lines[f"2/lr = {2 / lr:g}"], lines[f"lr = {lr:g}"]
+    edge, run = lines[f"2/lr = {2 / lr:.4g}"], lines[f"lr = {lr:g}"]
     assert edge.get_linestyle() == "--"
     assert edge.get_color() == run.get_color()
     low, high = ax.get_ylim()
@@ -243,7 +243,7 @@ def test_a_tiny_run_is_drawn(figure, tmp_path):
     )
     picture = figure.plot(data, None)
     assert len(picture.axes) == len(figure.panels)
-    assert level(picture.axes[-1], f"2/lr = {2 / settings.lr:g}") == pytest.approx(2 / settings.lr)
+    assert level(picture.axes[-1], f"2/lr = {2 / settings.lr:.4g}") == pytest.approx(2 / settings.lr)
     assert "first 40 training images of digits" in caption(picture)
     assert "scale reduced" in caption(picture)
     assert_drawn(picture, tmp_path)

@@ -1,5 +1,6 @@
 """The largest or smallest algebraic eigenpairs of an operator, with error bounds."""
 
+import functools
 import itertools
 from typing import Any, Literal, NamedTuple
 
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
+from threadpoolctl import ThreadpoolController
 
 from precipice._checks import InputError, at_least, at_most, positive
 from precipice._types import PRNGKey
@@ -60,7 +62,9 @@ def eigs(
     the largest in size: with eigenvalues -5 and 3, the largest is 3.
 
     A bound says how far the nearest eigenvalue is. That no larger one was missed is not proved, only made unlikely by
-    the random vectors: an eigenvalue that is repeated to within the tolerance counts `starts` times at most.
+    the random vectors and `explore`. Where the wanted values end inside a cluster (num=1, and the second within a few
+    percent of the first), a solve can return the second with a small bound; ask for the whole cluster, or for a smaller
+    `rtol`. An eigenvalue that is repeated to within the tolerance counts `starts` times at most.
 
     Args:
         op: the operator.
@@ -115,7 +119,14 @@ def eigs(
     cold = (num if size <= 1000 else 1) if starts is None else starts
     queue = [fresh() for _ in range(cold)] if start is None else [*_flat(start, on_host), fresh()]
     limits = Limits(num, num if keep is None else keep, rtol, max_products, explore, size, float(jnp.finfo(dtype).eps))
-    return _eigs(like, top_pairs(product, queue, fresh=fresh, empty=empty, limits=limits), sign)
+    with _blas().limit(limits=1, user_api="blas"):  # XLA has threads of its own; two pools on the same cores stall
+        pairs = top_pairs(product, queue, fresh=fresh, empty=empty, limits=limits)
+    return _eigs(like, pairs, sign)
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _check(
