@@ -25,7 +25,7 @@ from networks import in_float64, tanh_network
 
 from precipice import curvature, problems
 from precipice._types import Params
-from precipice.curvature.operator import compiled_product, flat_product, linear_product, linearised
+from precipice.curvature.operator import flat_product, linear_product, linearised
 
 PEERS: Any = None
 if importlib.util.find_spec("pyhessian") and importlib.util.find_spec("curvlinops"):
@@ -47,6 +47,9 @@ class Round(NamedTuple):
     errors: dict[str, float]
     residuals: dict[str, float]
     products: dict[str, int]
+
+
+_product = eqx.filter_jit(flat_product)
 
 
 @eqx.filter_jit
@@ -115,7 +118,7 @@ def _residual(exact: curvature.Hessian, values: np.ndarray, vectors: list[Params
     """max_i |H v_i - value_i v_i| / value_i, in float64, with v_i of length 1."""
     flat = [np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(v)]).astype(np.float64) for v in vectors]
     unit = [v / np.linalg.norm(v) for v in flat]
-    images = [np.asarray(compiled_product(exact, jnp.asarray(v))) for v in unit]
+    images = [np.asarray(_product(exact, jnp.asarray(v))) for v in unit]
     return max(
         float(np.linalg.norm(image - value * v) / abs(value))
         for image, value, v in zip(images, values, unit, strict=True)
@@ -124,9 +127,8 @@ def _residual(exact: curvature.Hessian, values: np.ndarray, vectors: list[Params
 
 def print_reference(exact: curvature.Hessian, reference: curvature.Eigs) -> None:
     """The reference against ARPACK in float64, another algorithm on the same compiled product."""
-    matvec = eqx.filter_jit(flat_product)
     operator = scipy.sparse.linalg.LinearOperator(
-        (exact.size, exact.size), matvec=lambda v: np.asarray(matvec(exact, jnp.asarray(v))), dtype=np.float64
+        (exact.size, exact.size), matvec=lambda v: np.asarray(_product(exact, jnp.asarray(v))), dtype=np.float64
     )
     values = scipy.sparse.linalg.eigsh(operator, k=2, which="LA", tol=1e-8, return_eigenvectors=False)
     difference = np.max(np.abs(np.sort(values)[::-1] / reference.values - 1))

@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from precipice.papers.agarwala2022 import fig5
-from precipice.papers.shapira2023 import fig1
+from precipice.papers.shapira2023.fig1.settings import digits_settings
 from precipice.results import to_dataset
 
 LR, LR_OTHER = 0.05, 0.1
@@ -33,7 +33,7 @@ def sawtooth(later_slope=-0.5):
 def fig1_dataset(sharpness, sharpness_other, *, loss=None, seeds=1, settings=None):
     """One dataset of shapira2023/fig1: `sharpness` [probe_step] or [seed, probe_step] at `LR`, and at `LR_OTHER`."""
     settings = settings or dataclasses.replace(
-        fig1.digits_settings(), lr=LR, lr_other=LR_OTHER, num_steps=LAST, num_steps_other=LAST, seeds=seeds
+        digits_settings(), lr=LR, lr_other=LR_OTHER, num_steps=LAST, num_steps_other=LAST, seeds=seeds
     )
     sharp = np.stack([np.broadcast_to(s, (seeds, len(PROBE_STEPS))) for s in (sharpness, sharpness_other)])
     loss = np.broadcast_to(sawtooth() if loss is None else loss, (2, seeds, LAST))

@@ -8,6 +8,7 @@ import pytest
 from precipice.figures.claims import FAILS, HOLDS, NOT_EVALUATED, Claim, evaluate
 from precipice.papers.agarwala2022 import fig5
 from precipice.papers.shapira2023 import fig1
+from precipice.papers.shapira2023.fig1.claims import SETTLING_STEPS
 from precipice.results import to_dataset
 from synthetic import (
     CROSSING,
@@ -157,7 +158,7 @@ def test_fig1_falling_sharpness_is_no_sharpening():
 
 def test_fig1_the_first_tens_of_steps_may_fall():
     sharpness = rising(EDGE, 1.05)
-    sharpness[PROBE_STEPS < fig1.SETTLING_STEPS] = EDGE * np.array([0.9, 0.7, 0.5])
+    sharpness[PROBE_STEPS < SETTLING_STEPS] = EDGE * np.array([0.9, 0.7, 0.5])
     check(verdicts(fig1.FIGURE, fig1_dataset(sharpness, OTHER)), "progressive-sharpening", 1.0, HOLDS)
 
 

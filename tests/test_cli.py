@@ -26,6 +26,7 @@ from precipice.figures.claims import FAILS, HOLDS, NOT_EVALUATED, Claim, Verdict
 from precipice.papers import networks, registry, runner
 from precipice.papers.request import choose
 from precipice.papers.shapira2023 import fig1
+from precipice.papers.shapira2023.fig1.settings import digits_settings
 from precipice.problems.data.releases import CIFAR10
 
 TINY = {
@@ -264,7 +265,7 @@ def test_run_stores_draws_and_judges(world):
         "num_examples=60 (quick 1000), width=8 (quick 64), num_steps=20 (quick 800), num_steps_other=20 (quick 2000), "
         "every=5 (quick 20), seeds=1 (quick 3)"
     )
-    assert json.loads(attrs["parameters"]) == dataclasses.asdict(dataclasses.replace(fig1.digits_settings(), **TINY))
+    assert json.loads(attrs["parameters"]) == dataclasses.asdict(dataclasses.replace(digits_settings(), **TINY))
     assert (world / "out" / "shapira2023-fig1.png").read_bytes().startswith(b"\x89PNG")
     assert not list((world / "out").glob(".*"))
 
@@ -395,7 +396,7 @@ def test_an_interrupted_run_is_continued_and_survives_others(world, tmp_path, mo
 
 
 def test_fresh_discards_an_interrupted_run(tmp_path, monkeypatch):
-    request = runner.Request(registry.figure("shapira2023/fig1"), fig1.digits_settings(), "quick", tmp_path)
+    request = runner.Request(registry.figure("shapira2023/fig1"), digits_settings(), "quick", tmp_path)
     partial = runner._partial(request, runner._fingerprint(request))
     partial.mkdir()
     (partial / "run.json").write_text("{}")
@@ -562,7 +563,7 @@ def test_a_control_under_which_the_claim_holds_is_a_failure(world, tmp_path, mon
     assert "control failed: the claim holds under it" in result.stdout
     control = tmp_path / "out" / "shapira2023-fig1-control.zarr"
     lr = json.loads(results.open(control).attrs["parameters"])["lr"]
-    assert lr == pytest.approx(fig1.digits_settings().lr / 10)
+    assert lr == pytest.approx(digits_settings().lr / 10)
     assert results.open(tmp_path / "out" / "shapira2023-fig1.zarr").attrs["control"] == 0
     again = invoke("check", "shapira2023/fig1", "--control", "--out", tmp_path / "out")
     assert "kept." in again.stderr
@@ -609,8 +610,8 @@ def test_plot_goes_beside_the_dataset_unless_a_folder_is_named(world, tmp_path):
 
 
 def test_demo_prints_the_road_and_judges_by_the_claims(tmp_path, monkeypatch):
-    tiny = dataclasses.replace(fig1.digits_settings(), **TINY)
-    monkeypatch.setattr(fig1, "digits_settings", lambda: tiny)
+    tiny = dataclasses.replace(digits_settings(), **TINY)
+    monkeypatch.setattr("precipice.papers.shapira2023.fig1.settings.digits_settings", lambda: tiny)
     result = invoke("demo", "--out", tmp_path)
     assert result.exit_code == 1
     road = ("problem", "training", "spectra", "dataset", "claims", "picture")

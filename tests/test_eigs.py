@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cases import PROBLEMS, SPECTRA, dense_case
-from oracles import EPS, point, reflected, rotated
+from oracles import EPS, Quadratic, point, reflected, rotated
 from precipice import curvature
 from precipice._checks import InputError
 
@@ -152,6 +152,35 @@ def test_the_same_key_gives_the_same_bits_and_another_key_other_vectors():
     np.testing.assert_array_equal(one.values, same.values)
     np.testing.assert_array_equal(one.vectors, same.vectors)
     assert not np.array_equal(one.vectors, other.vectors)
+
+
+# The gradient as a start ---------------------------------------------------------------------------------------------
+
+
+def quadratic(gradient, *, size=2000):
+    """A Hessian with a dense spectrum and three values above it, at a point with the stated gradient."""
+    values = jnp.concatenate([jnp.array([12.0, 11.0, 10.5]), jnp.linspace(10, 0.1, size - 3)])
+    return curvature.Hessian(Quadratic(values).loss, jnp.asarray(gradient) / values), values
+
+
+def test_a_gradient_along_the_top_saves_products():
+    noise = np.random.default_rng(0).normal(size=2000)
+    plain, _ = quadratic(np.zeros(2000))
+    leading, _ = quadratic(1e-3 * noise + np.eye(2000)[0] + np.eye(2000)[1])
+    counts = [[solved(op, num=2, seed=k).num_products for k in range(5)] for op in (plain, leading)]
+    assert np.median(counts[1]) < 0.8 * np.median(counts[0])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_gradient_along_the_second_does_not_hide_the_first(seed):
+    op, values = quadratic(np.eye(2000)[1])
+    np.testing.assert_allclose(solved(op, num=1, seed=seed).values, values[:1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("length", [0.0, 1e-200, 1e200])
+def test_a_gradient_without_a_length_that_can_be_used(length):
+    op, values = quadratic(length * np.eye(2000)[5])
+    np.testing.assert_allclose(solved(op, num=1).values, values[:1], rtol=1e-4)
 
 
 # Runners-up and warm starts -----------------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ from cases import CHUNKS, NUM_EXAMPLES, OPERATORS, PROBLEMS, dense_case, in_chun
 from oracles import TRACES, Counted, Quadratic, close, point
 from precipice import curvature, problems
 from precipice._checks import InputError
-from precipice.curvature.operator import compiled_product, dtype_of, flat_product, linear_product, linearised, unflatten
+from precipice.curvature.operator import dtype_of, flat_product, linear_product, linearised, unflatten
 
+compiled = eqx.filter_jit(flat_product)
 each_problem = pytest.mark.parametrize("name", PROBLEMS)
 each_operator = pytest.mark.parametrize("operator", OPERATORS)
 
@@ -139,11 +140,11 @@ def test_an_operator_is_a_pytree(operator):
     op = built("half squared", operator)
     leaves, structure = jax.tree.flatten(op)
     v = flat_vectors(op, 1)[0]
-    close(compiled_product(jax.tree.unflatten(structure, leaves), v), compiled_product(op, v), times=0)
+    close(compiled(jax.tree.unflatten(structure, leaves), v), compiled(op, v), times=0)
     doubled = jax.tree.unflatten(
         structure, [2 * leaf if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf for leaf in leaves]
     )
-    assert not np.allclose(compiled_product(doubled, v), compiled_product(op, v))
+    assert not np.allclose(compiled(doubled, v), compiled(op, v))
 
 
 def test_weights_of_uneven_chunks_are_their_shares():
@@ -170,6 +171,14 @@ def linear_products(size):
 def test_a_linearised_operator_is_the_operator(operator, size):
     wanted = OPERATORS[operator].oracle(dense_case("half squared"))
     close(linear_products(size)[operator], wanted @ np.random.default_rng(0).normal(size=len(wanted)))
+
+
+@each_problem
+def test_a_linearised_hessian_comes_with_the_gradient(name):
+    op, problem = built(name), PROBLEMS[name]()
+    gradient = jax.grad(problem.loss)(point(problem))
+    close(ravel_pytree(linearised(op).direction)[0], ravel_pytree(gradient)[0])
+    assert linearised(built(name, size=3)).direction is None
 
 
 # Identities ---------------------------------------------------------------------------------------------------------
@@ -240,7 +249,7 @@ def test_new_points_and_new_data_do_not_recompile():
     for seed in range(5):
         other = eqx.tree_at(lambda p: p.problem.data.x, problem, problem.problem.data.x * (1.0 + seed))
         op = curvature.Hessian(other.loss, point(problem, seed))
-        compiled_product(op, jnp.full(op.size, 1.0 + seed))
+        compiled(op, jnp.full(op.size, 1.0 + seed))
     assert TRACES["loss"] - before == 1
 
 

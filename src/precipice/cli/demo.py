@@ -29,7 +29,7 @@ def demo(out: Out = DEFAULT_OUT) -> None:
     from precipice.cli.stores import open_store
     from precipice.papers import runner
     from precipice.papers.registry import figure
-    from precipice.papers.shapira2023.fig1 import digits_settings
+    from precipice.papers.shapira2023.fig1.settings import digits_settings
 
     request = runner.Request(figure("shapira2023/fig1"), digits_settings(), "quick", out)
     runner.prepare(request)

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that commands share, and those too long for a signature."""
 
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +25,24 @@ Panel = Annotated[
 Stores = Annotated[
     list[str],
     typer.Argument(metavar="PATH|ID...", help="Datasets (folders ending in .zarr), or figure ids found in --out."),
+]
+
+
+Size = Annotated[str, typer.Option("--scale", metavar="quick|paper", help="Size of the experiment.")]
+
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, in each figure; may be repeated."),
+]
+
+Resume = Annotated[
+    bool | None,
+    typer.Option(
+        "--resume/--fresh",
+        help="Keep a complete run with the same settings, or discard an interrupted one. By default an interrupted "
+        "run is continued and a complete one is replaced.",
+        show_default=False,
+    ),
 ]
 
 DEFAULT_OUT = Path("out")

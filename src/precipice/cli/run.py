@@ -10,7 +10,7 @@ import typer
 from precipice._checks import InputError
 from precipice.cli import text
 from precipice.cli.check import judged, status_of
-from precipice.cli.options import DEFAULT_OUT, Data, Out, Panel
+from precipice.cli.options import DEFAULT_OUT, Assignments, Data, Out, Panel, Resume, Size
 from precipice.cli.status import Exit, reported
 
 if TYPE_CHECKING:
@@ -28,21 +28,10 @@ def run(
         str | None, typer.Option("--paper", metavar="NAME", help="All figures of this paper.", show_default=False)
     ] = None,
     panel: Panel = None,
-    scale: Annotated[str, typer.Option("--scale", metavar="quick|paper", help="Size of the experiment.")] = "quick",
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, in each figure; may be repeated."),
-    ] = None,
+    scale: Size = "quick",
+    assignments: Assignments = None,
     out: Out = DEFAULT_OUT,
-    resume: Annotated[
-        bool | None,
-        typer.Option(
-            "--resume/--fresh",
-            help="Keep a complete run with the same settings, or discard an interrupted one. By default an "
-            "interrupted run is continued and a complete one is replaced.",
-            show_default=False,
-        ),
-    ] = None,
+    resume: Resume = None,
     data: Data = None,
     checkpoint_seconds: Annotated[
         float, typer.Option("--checkpoint-seconds", metavar="S", help="Time between checkpoints.")

@@ -57,9 +57,10 @@ def eigs(
     """The `num` largest (or smallest) *algebraic* eigenpairs of a symmetric operator, to a relative tolerance.
 
     Rayleigh-Ritz on the Krylov space of random vectors (or of `start` and one fresh random vector), with full
-    reorthogonalisation. It goes on until the error bound of every value is at most `rtol` times its size, or
-    `max_products` products are spent, and says which in `converged`. "Largest" is the right end of the spectrum, not
-    the largest in size: with eigenvalues -5 and 3, the largest is 3.
+    reorthogonalisation. The first random vector of a Hessian leans on the gradient, which comes for free and mostly
+    lies among the top eigenvectors. It goes on until the error bound of every value is at most `rtol` times its size,
+    or `max_products` products are spent, and says which in `converged`. "Largest" is the right end of the spectrum,
+    not the largest in size: with eigenvalues -5 and 3, the largest is 3.
 
     A bound says how far the nearest eigenvalue is. That no larger one was missed is not proved, only made unlikely by
     the random vectors and `explore`. Where the wanted values end inside a cluster (num=1, and the second within a few
@@ -81,7 +82,8 @@ def eigs(
         starts: random vectors that a cold start begins with: by default `num` where the dimension is 1,000 or less, and
             1 above, where each costs a product and exact repetition is rare (design/eigensolver.md has counts).
         explore: products spent beyond the wanted pairs once these have converged, on the runner-up. Without them a
-            solve can settle on the second eigenvalue while the first, close above it, is not yet visible.
+            solve can settle on the second eigenvalue while the first, close above it, is not yet visible, the more
+            so where the gradient leads to the second.
 
     Cost: products, and 6 to 8 vector operations for each basis vector a product. Memory: the activations of all
     examples (of one chunk where the operator has chunks), and 2 x 40 vectors at most (2 x 200 where the dimension is
@@ -116,8 +118,11 @@ def eigs(
     def empty(capacity):
         return HostVectors(capacity, size, dtype) if on_host else DeviceVectors()
 
-    cold = (num if size <= 1000 else 1) if starts is None else starts
-    queue = [fresh() for _ in range(cold)] if start is None else [*_flat(start, on_host), fresh()]
+    num_fresh = 1 if start is not None else starts or (num if size <= 1000 else 1)
+    queue = [fresh() for _ in range(num_fresh)]
+    queue[0] = _towards(queue[0], linear.direction, on_host)
+    if start is not None:
+        queue = [*_flat(start, on_host), *queue]
     limits = Limits(num, num if keep is None else keep, rtol, max_products, explore, size, float(jnp.finfo(dtype).eps))
     with _blas().limit(limits=1, user_api="blas"):  # XLA has threads of its own; two pools on the same cores stall
         pairs = top_pairs(product, queue, fresh=fresh, empty=empty, limits=limits)
@@ -160,6 +165,18 @@ def _flat(vectors: PyTree, on_host: bool) -> list[Any]:
     leaves = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(vectors)]
     flat = jnp.concatenate(leaves, axis=1)
     return list(np.asarray(flat)) if on_host else list(flat)
+
+
+def _towards(random: Any, direction: PyTree | None, on_host: bool) -> Any:
+    """`random` plus `direction`, in equal parts; `random` alone where there is no direction or it has no length."""
+    if direction is None:
+        return random
+    flat = _flat(jax.tree.map(lambda leaf: leaf[None], direction), on_host)[0]
+    largest = float(abs(flat).max())
+    if not 0 < largest < np.inf:
+        return random
+    flat = flat / largest
+    return random + flat * (float(random @ random) / float(flat @ flat)) ** 0.5
 
 
 def _eigs(like: PyTree, pairs: Pairs, sign: float) -> Eigs:

@@ -7,7 +7,7 @@ from jaxtyping import PyTree
 
 from precipice._types import Params, Scalar
 from precipice.curvature.chunks import Chunks, weighted_mean
-from precipice.curvature.operator import AbstractOperator
+from precipice.curvature.operator import AbstractOperator, Linearised
 
 
 class Hessian(AbstractOperator):
@@ -46,3 +46,10 @@ class Hessian(AbstractOperator):
             return jax.jvp(jax.grad(lambda p: self.function(p, batch)), (self.params,), (v,))[1]
 
         return weighted_mean(one_chunk, self.chunks)
+
+    def linearise(self) -> Linearised:
+        """A product costs about one gradient instead of 1.5, and the gradient itself comes with it."""
+        if self.chunks is not None:
+            return Linearised(self.mv, None)
+        gradient, product = jax.linearize(jax.grad(self.function), self.params)
+        return Linearised(product, gradient)

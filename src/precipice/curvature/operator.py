@@ -12,6 +12,7 @@ To add one:
 
 import abc
 from collections.abc import Callable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,6 +22,19 @@ from jaxtyping import Array, Float, PyTree
 
 from precipice._checks import at_most
 from precipice.curvature.chunks import Chunks
+
+
+class Linearised(NamedTuple):
+    """An operator's product with all that does not depend on the vector computed once, and what that gave for free.
+
+    Args:
+        product: the linear function.
+        direction: a vector likely to lie among the eigenvectors at the ends of the spectrum (the gradient of a loss),
+            or None where the operator knows none.
+    """
+
+    product: Callable[[PyTree], PyTree]
+    direction: PyTree | None
 
 
 class AbstractOperator(eqx.Module):
@@ -34,6 +48,16 @@ class AbstractOperator(eqx.Module):
     @abc.abstractmethod
     def mv(self, v: PyTree) -> PyTree:
         """The product with one vector."""
+
+    def linearise(self) -> Linearised:
+        """Ready for many products: each then costs less, at the memory of the activations of all examples.
+
+        An operator that takes its data in chunks keeps to one chunk: its product stays as it is.
+        """
+        if any(isinstance(leaf, Chunks) for leaf in jax.tree.leaves(self, is_leaf=lambda x: isinstance(x, Chunks))):
+            return Linearised(self.mv, None)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), self.like)
+        return Linearised(jax.linearize(self.mv, zeros)[1], None)
 
     @property
     def size(self) -> int:
@@ -71,25 +95,13 @@ def flat_product(op: AbstractOperator, flat: Float[Array, "size"]) -> Float[Arra
     return ravel_pytree(op.mv(unflatten(op.like, flat)))[0]
 
 
-compiled_product = eqx.filter_jit(flat_product)
-"""`flat_product`, compiled once for each function and shape: new points and new data of the same shape reuse it."""
+@eqx.filter_jit
+def linearised(op: AbstractOperator) -> Linearised:
+    """`op.linearise`, compiled once for each function and shape: new points and new data of the same shape reuse it."""
+    return op.linearise()
 
 
 @eqx.filter_jit
-def linearised(op: AbstractOperator) -> Callable[[PyTree], PyTree]:
-    """The product as a linear function, with all that does not depend on the vector computed once.
-
-    For a Hessian a product then costs about one gradient instead of 1.5, at the memory of the activations of all
-    examples; an operator that takes its data in chunks keeps to one chunk, and is returned as it is.
-    """
-    if any(isinstance(leaf, Chunks) for leaf in jax.tree.leaves(op, is_leaf=lambda x: isinstance(x, Chunks))):
-        return op.mv
-    return jax.linearize(op.mv, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), op.like))[1]
-
-
-@eqx.filter_jit
-def linear_product(
-    linear: Callable[[PyTree], PyTree], like: PyTree, flat: Float[Array, "size"]
-) -> Float[Array, "size"]:
+def linear_product(linear: Linearised, like: PyTree, flat: Float[Array, "size"]) -> Float[Array, "size"]:
     """A linearised operator applied to a flat vector."""
-    return ravel_pytree(linear(unflatten(like, flat)))[0]
+    return ravel_pytree(linear.product(unflatten(like, flat)))[0]

@@ -11,19 +11,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from precipice._checks import InputError
 from precipice._types import Params, PRNGKey, Tracker, Values
 from precipice.curvature import AbstractOperator, Eigs, Hessian, chunked, eigs, gram
-from precipice.problems import Supervised
+from precipice.problems import AbstractProblem, Supervised
 
 GUARD = 1
 """Vectors kept beyond those that are asked for."""
 
-FIRST_EXPLORE = 5
-"""Products that the first, cold measurement spends on the runner-up, to start from the right vectors."""
+EXPLORE, EXPLORE_EVERY = 5, 10
+"""So many products are spent on the runner-up in the first measurement, which all later ones start from, and in every
+tenth one after it, to find what the kept vectors do not lead to."""
 
 
 def track_hessian(
-    problem: Supervised,
+    problem: AbstractProblem,
     *,
     key: PRNGKey,
     num: int = 2,
@@ -42,9 +44,14 @@ def track_hessian(
         num: how many eigenvalues.
         rtol: asked relative error of each (see `curvature.eigs`).
         max_products: budget of one measurement, in Hessian-vector products (about 1.5 gradients each).
-        chunk_size: examples held at a time; None for all at once.
+        chunk_size: examples held at a time, for a problem with `data` (`Supervised`); None for all at once.
+
+    Raises:
+        InputError: a chunk size for a problem without data.
     """
-    data = None if chunk_size is None else chunked(problem.data, chunk_size)
+    if chunk_size is not None and not isinstance(problem, Supervised):
+        raise InputError(f"chunk_size needs a problem with data (Supervised); got {type(problem).__name__}.")
+    data = chunked(problem.data, chunk_size) if chunk_size is not None and isinstance(problem, Supervised) else None
 
     def update(state: Any, memory: Any) -> tuple[Values, Any]:
         found, memory = _warm(
@@ -95,13 +102,13 @@ def track_ntk(
 def _empty(like: Any, num: int) -> dict[str, Any]:
     kept = min(num + GUARD, sum(leaf.size for leaf in jax.tree.leaves(like)))
     vectors = jax.tree.map(lambda leaf: jnp.zeros((kept, *leaf.shape), leaf.dtype), like)
-    return {"vectors": vectors, "measured": jnp.zeros((), bool)}
+    return {"vectors": vectors, "measurements": jnp.zeros((), jnp.int32)}
 
 
 def _warm(
     op: AbstractOperator, memory: Any, key: PRNGKey, step: Array, num: int, rtol: float, max_products: int
 ) -> tuple[Eigs, Any]:
-    warm = bool(memory["measured"])
+    before = int(memory["measurements"])
     found = eigs(
         op,
         key=jax.random.fold_in(key, step),
@@ -109,10 +116,10 @@ def _warm(
         keep=min(num + GUARD, op.size),
         rtol=rtol,
         max_products=max_products,
-        start=memory["vectors"] if warm else None,
-        explore=0 if warm else FIRST_EXPLORE,
+        start=memory["vectors"] if before else None,
+        explore=EXPLORE if before % EXPLORE_EVERY == 0 else 0,
     )
-    return found, {"vectors": found.vectors, "measured": jnp.ones((), bool)}
+    return found, {"vectors": found.vectors, "measurements": memory["measurements"] + 1}
 
 
 def _values(kind: str, found: Eigs, num: int) -> Values:
