@@ -225,9 +225,19 @@ def test_a_warm_start_finds_a_new_top_direction(seed, height):
     check(found, grown, top(np.linalg.eigvalsh(np.asarray(grown.matrix)), 2))
 
 
-def test_a_start_of_zeros_counts_for_nothing():
+@pytest.mark.parametrize("starts", [None, 0])
+def test_a_start_of_zeros_counts_for_nothing(starts):
     op = rotated(SPECTRA["random"].values)
-    check(solved(op, num=2, start=jnp.zeros((3, op.size))), op, top(SPECTRA["random"].values, 2))
+    found = solved(op, num=2, start=jnp.zeros((3, op.size)), starts=starts)
+    check(found, op, top(SPECTRA["random"].values, 2))
+
+
+def test_a_warm_start_without_a_random_vector_spends_one_product_less():
+    op = rotated(SPECTRA["random"].values)
+    first = solved(op, num=2, keep=3)
+    with_one, without = (solved(op, num=2, start=first.vectors, starts=n, explore=0) for n in (1, 0))
+    assert (with_one.num_products, without.num_products) == (4, 3)
+    check(without, op, top(SPECTRA["random"].values, 2))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

@@ -78,9 +78,10 @@ def eigs(
         max_products: the budget.
         end: which end of the spectrum.
         start: vectors from an earlier point, as `Eigs.vectors` holds them: saves products where the operator has moved
-            little. Directions that are new are found by the random vector and `explore`.
-        starts: random vectors that a cold start begins with: by default `num` where the dimension is 1,000 or less, and
-            1 above, where each costs a product and exact repetition is rare (design/eigensolver.md has counts).
+            little. Directions that are new are found by a random vector and `explore`.
+        starts: random vectors to begin with (beside `start`): by default `num` for a cold start where the dimension is
+            1,000 or less, and else 1: each costs a product, and exact repetition is rare in large spaces
+            (design/eigensolver.md has counts). With `start` it may be 0: cheapest, and blind to what is new.
         explore: products spent beyond the wanted pairs once these have converged, on the runner-up. Without them a
             solve can settle on the second eigenvalue while the first, close above it, is not yet visible, the more
             so where the gradient leads to the second.
@@ -99,7 +100,7 @@ def eigs(
         >>> [round(float(v), 6) for v in eigs(op, key=jax.random.key(0), num=2).values]
         [3.0, 1.0]
     """
-    _check(op, num, keep, rtol, max_products, end, starts)
+    _check(op, num, keep, rtol, max_products, end, starts, warm=start is not None)
     sign = 1.0 if end == "largest" else -1.0
     like, size, dtype, on_host = op.like, op.size, dtype_of(op), _on_host(op)
     linear, draws = linearised(op), itertools.count()
@@ -118,9 +119,10 @@ def eigs(
     def empty(capacity):
         return HostVectors(capacity, size, dtype) if on_host else DeviceVectors()
 
-    num_fresh = 1 if start is not None else starts or (num if size <= 1000 else 1)
-    queue = [fresh() for _ in range(num_fresh)]
-    queue[0] = _towards(queue[0], linear.direction, on_host)
+    if starts is None:
+        starts = num if start is None and size <= 1000 else 1
+    queue = [fresh() for _ in range(starts)]
+    queue[:1] = [_towards(vector, linear.direction, on_host) for vector in queue[:1]]
     if start is not None:
         queue = [*_flat(start, on_host), *queue]
     limits = Limits(num, num if keep is None else keep, rtol, max_products, explore, size, float(jnp.finfo(dtype).eps))
@@ -135,7 +137,15 @@ def _blas() -> ThreadpoolController:
 
 
 def _check(
-    op: AbstractOperator, num: int, keep: int | None, rtol: float, max_products: int, end: str, starts: int | None
+    op: AbstractOperator,
+    num: int,
+    keep: int | None,
+    rtol: float,
+    max_products: int,
+    end: str,
+    starts: int | None,
+    *,
+    warm: bool,
 ) -> None:
     at_least("num", num, 1)
     at_most("num", num, op.size, "the size of the operator")
@@ -144,7 +154,7 @@ def _check(
     if end not in ("largest", "smallest"):
         raise InputError(f"end must be 'largest' or 'smallest'; got {end!r}.")
     if starts is not None:
-        at_least("starts", starts, 1)
+        at_least("starts", starts, 0 if warm else 1)
     if keep is not None:
         at_least("keep", keep, num)
         at_most("keep", keep, op.size, "the size of the operator")

@@ -20,8 +20,8 @@ GUARD = 1
 """Vectors kept beyond those that are asked for."""
 
 EXPLORE, EXPLORE_EVERY = 5, 10
-"""So many products are spent on the runner-up in the first measurement, which all later ones start from, and in every
-tenth one after it, to find what the kept vectors do not lead to."""
+"""The first measurement and every tenth after it begin with a random vector too and spend so many products on the
+runner-up, to find what the kept vectors do not lead to. The others begin with the kept vectors alone."""
 
 
 def track_hessian(
@@ -109,6 +109,7 @@ def _warm(
     op: AbstractOperator, memory: Any, key: PRNGKey, step: Array, num: int, rtol: float, max_products: int
 ) -> tuple[Eigs, Any]:
     before = int(memory["measurements"])
+    exploring = before % EXPLORE_EVERY == 0
     found = eigs(
         op,
         key=jax.random.fold_in(key, step),
@@ -117,7 +118,8 @@ def _warm(
         rtol=rtol,
         max_products=max_products,
         start=memory["vectors"] if before else None,
-        explore=EXPLORE if before % EXPLORE_EVERY == 0 else 0,
+        starts=None if exploring else 0,
+        explore=EXPLORE if exploring else 0,
     )
     return found, {"vectors": found.vectors, "measurements": memory["measurements"] + 1}
 
