@@ -100,7 +100,9 @@ def eigs(
         >>> [round(float(v), 6) for v in eigs(op, key=jax.random.key(0), num=2).values]
         [3.0, 1.0]
     """
-    _check(op, num, keep, rtol, max_products, end, starts, warm=start is not None)
+    _check(op, num, keep, rtol, max_products, end)
+    if starts is not None:
+        at_least("starts", starts, 0 if start is not None else 1)
     sign = 1.0 if end == "largest" else -1.0
     like, size, dtype, on_host = op.like, op.size, dtype_of(op), _on_host(op)
     linear, draws = linearised(op), itertools.count()
@@ -153,8 +155,6 @@ def _check(
     at_least("max_products", max_products, num if keep is None else keep)
     if end not in ("largest", "smallest"):
         raise InputError(f"end must be 'largest' or 'smallest'; got {end!r}.")
-    if starts is not None:
-        at_least("starts", starts, 0 if warm else 1)
     if keep is not None:
         at_least("keep", keep, num)
         at_most("keep", keep, op.size, "the size of the operator")
