@@ -138,17 +138,7 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _check(
-    op: AbstractOperator,
-    num: int,
-    keep: int | None,
-    rtol: float,
-    max_products: int,
-    end: str,
-    starts: int | None,
-    *,
-    warm: bool,
-) -> None:
+def _check(op: AbstractOperator, num: int, keep: int | None, rtol: float, max_products: int, end: str) -> None:
     at_least("num", num, 1)
     at_most("num", num, op.size, "the size of the operator")
     positive("rtol", rtol)
