@@ -56,9 +56,10 @@ def _described(figure: "Figure", data: Path | None) -> dict[str, Any]:
 
 
 def _scale(scale: "Scale", data: Path | None) -> dict[str, Any]:
+    from precipice.papers.figure import dataset_of
     from precipice.papers.request import is_found
 
-    uses = scale.settings(data).dataset
+    uses = dataset_of(scale.settings(data))
     return {
         "time": scale.time,
         "data": scale.data,

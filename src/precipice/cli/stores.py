@@ -28,7 +28,16 @@ class Opened(NamedTuple):
     @property
     def data(self) -> str:
         """The data set that it was run on."""
-        return json.loads(self.dataset.attrs["parameters"])["dataset"]
+        from precipice.papers.figure import NO_DATA
+
+        return json.loads(self.dataset.attrs["parameters"]).get("dataset", NO_DATA)
+
+    @property
+    def size(self) -> str:
+        """What it was run on and at which scale, in words."""
+        from precipice.papers.figure import NO_DATA
+
+        return ("" if self.data == NO_DATA else f"on {self.data}, ") + f"scale {self.scale}"
 
     @property
     def scale(self) -> str:

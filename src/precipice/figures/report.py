@@ -12,6 +12,9 @@ from precipice.results import Status
 if TYPE_CHECKING:
     import xarray
 
+MOST_LINES = 6
+"""Runs that diverged are listed one by one up to so many."""
+
 COLUMNS = ("claim", "source", "measured", "band", "verdict")
 """Of a claim table: the first fields of a `Row`, in order."""
 
@@ -73,12 +76,14 @@ def tally(verdicts: Sequence[Verdict]) -> str:
 
 
 def divergences(dataset: "xarray.Dataset") -> tuple[str, ...]:
-    """A line for each run of the dataset that diverged: which one, and at which step."""
+    """A line for each run of the dataset that diverged: which one, and at which step; of many, only how many."""
     if "status" not in dataset:
         return ()
-    status = dataset["status"]
-    lines = []
-    for where in np.argwhere(status.values == Status.DIVERGED):
+    status, lines = dataset["status"], []
+    found = np.argwhere(status.values == Status.DIVERGED)
+    if len(found) > MOST_LINES or (len(found) and "diverged_at" not in dataset):
+        return (f"{len(found):,} of {status.size:,} runs diverged",)
+    for where in found:
         cell = dict(zip(status.dims, (int(i) for i in where), strict=True))
         labels = ", ".join(f"{dim} {float(dataset[dim][i]):g}" for dim, i in cell.items()) or "the run"
         lines.append(f"{labels}: diverged at step {int(dataset['diverged_at'].isel(cell))}")

@@ -1,8 +1,9 @@
 """A reproduced figure: settings at each scale, a run, panels, a plot, claims and a control.
 
 To add one:
-1. Write `papers/<paper>/<figure>.py` with a frozen settings dataclass, `run`, `plot`, the claims and one `FIGURE`; it
-   imports jax, xarray and matplotlib inside its functions only, so that `precipice list` stays quick.
+1. Write `papers/<paper>/<figure>.py` (past 300 lines a folder: settings, claims, picture) with a frozen settings
+   dataclass, `run`, `plot`, the claims and one `FIGURE`; it imports jax, xarray and matplotlib inside its functions
+   only, so that `precipice list` stays quick.
 2. Write each band with its reason before the run that it judges, and a control under which the main claim fails.
 3. Add it to `papers/registry.py`.
 4. Run it at scale `quick`, look at the picture, and note in `design/claims.md` any band that changes.
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 20.0
 """Between checkpoints of a training, unless something else is asked for."""
+
+
+NO_DATA = "none"
+"""The data of a figure that is theory alone."""
+
+
+def dataset_of(settings: Any) -> str:
+    """The data set that settings name, or `NO_DATA`."""
+    return getattr(settings, "dataset", NO_DATA)
 
 
 @dataclass(frozen=True)
@@ -48,10 +58,10 @@ class Scale:
     """One size of a figure.
 
     Args:
-        settings: ``settings(data_dir) -> Settings``, with the fields ``dataset`` and ``precision`` among others; may
-            choose by what data is found.
+        settings: ``settings(data_dir) -> Settings``, with the field ``precision`` among others, and ``dataset`` where
+            the figure uses data; may choose by what data is found.
         time: estimate on two cores, in words.
-        data: data sets needed, the preferred one first: ``cifar10 (else digits)``.
+        data: data sets needed, the preferred one first: ``cifar10 (else digits)``; `NO_DATA` where there is none.
     """
 
     settings: Callable[[Path | None], Any]

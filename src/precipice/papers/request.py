@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from precipice._checks import at_least, one_of
-from precipice.papers.figure import CHECKPOINT_SECONDS, Figure, Scale
+from precipice.papers.figure import CHECKPOINT_SECONDS, Figure, Scale, dataset_of
 from precipice.papers.settings import changed
 
 _NO_DATA = Path(os.devnull)
@@ -113,7 +113,7 @@ def choose(figure: Figure, scale: str, assignments: Sequence[str] = (), data_dir
     if asked:
         changed(chosen.settings(_NO_DATA), assignments)  # a mistyped setting is refused before a download begins
     base = chosen.settings(_NO_DATA if asked and asked[-1] == "digits" else data_dir)
-    if base.dataset != chosen.preferred and (asked[-1:] == [chosen.preferred] or (data_dir and not asked)):
+    if dataset_of(base) != chosen.preferred and (asked[-1:] == [chosen.preferred] or (data_dir and not asked)):
         require(chosen.preferred, data_dir)
         base = chosen.settings(data_dir)
     settings = changed(base, assignments)
@@ -151,12 +151,12 @@ def require(dataset: str, data_dir: Path | None) -> None:
 
 
 def _note(scale: Scale, settings: Any, data_dir: Path | None) -> str:
-    if settings.dataset == scale.preferred:
+    if dataset_of(settings) == scale.preferred:
         return ""
     from precipice.problems import found
 
     folder = found(data_dir)[scale.preferred].folder
     return (
-        f"{scale.preferred} is not in {folder}: running on {settings.dataset} instead "
+        f"{scale.preferred} is not in {folder}: running on {dataset_of(settings)} instead "
         f"(`precipice fetch {scale.preferred}` downloads it)."
     )
