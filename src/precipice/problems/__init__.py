@@ -40,4 +40,5 @@ from precipice.problems.losses import mean_softmax_cross_entropy as mean_softmax
 from precipice.problems.losses import mean_squared_error as mean_squared_error
 from precipice.problems.network import FullyConnected as FullyConnected
 from precipice.problems.problem import AbstractProblem as AbstractProblem
+from precipice.problems.scalar_network import ScalarNetwork as ScalarNetwork
 from precipice.problems.supervised import Supervised as Supervised
