@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from precipice._checks import at_least, positive
@@ -38,7 +39,7 @@ class ScalarNetwork(AbstractProblem):
         at_least("number of powers", len(powers), 1)
         for power in powers:
             at_least("power", power, 1)
-        if not isinstance(weight, jax.core.Tracer):
+        if not isinstance(weight, Tracer):
             positive("weight", float(weight))
         self.powers = tuple(powers)
         self.weight = jnp.asarray(weight)
