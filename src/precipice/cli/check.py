@@ -63,7 +63,7 @@ def status_of(verdicts: "tuple[Verdict, ...]", opened: "Opened") -> Exit:
     """Print the claim table and what diverged; returns the exit status."""
     from precipice.figures import claims, report
 
-    text.claims(verdicts, f"{opened.heading}, {opened.size}")
+    text.claims(verdicts, opened.heading + opened.size)
     text.failures(verdicts)
     if reduced := report.reduced(opened.dataset):
         typer.echo(f"reduced: {reduced}")

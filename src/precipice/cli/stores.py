@@ -34,10 +34,10 @@ class Opened(NamedTuple):
 
     @property
     def size(self) -> str:
-        """What it was run on and at which scale, in words."""
+        """What it was run on and at which scale, to follow a name."""
         from precipice.papers.figure import NO_DATA
 
-        return ("" if self.data == NO_DATA else f"on {self.data}, ") + f"scale {self.scale}"
+        return ("" if self.data == NO_DATA else f" on {self.data}") + f", scale {self.scale}"
 
     @property
     def scale(self) -> str:
