@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= out
+PAPERS := shapira2023 agarwala2022 zhu2022
 
 .PHONY: demo test lint figures docs clean
 
@@ -30,9 +31,8 @@ lint: $(STAMP)
 
 # Every figure at scale quick on real data (PRECIPICE_DATA), checked, with a gallery.
 figures: $(STAMP)
-	$(BIN)/precipice run --paper shapira2023 --scale quick --out $(OUT)
-	$(BIN)/precipice run --paper agarwala2022 --scale quick --out $(OUT)
-	$(BIN)/precipice check shapira2023/fig1 agarwala2022/fig5 --out $(OUT)
+	for paper in $(PAPERS); do $(BIN)/precipice run --paper $$paper --scale quick --out $(OUT) || exit $$?; done
+	$(BIN)/precipice check $(OUT)/*.zarr
 	$(BIN)/precipice gallery $(OUT)
 
 docs: $(STAMP)

@@ -6,10 +6,15 @@
 from precipice.dynamics.descent import Descent as Descent
 from precipice.dynamics.descent import Optimiser as Optimiser
 from precipice.dynamics.descent import gradient_descent as gradient_descent
+from precipice.dynamics.noisy import GradientNoise as GradientNoise
+from precipice.dynamics.noisy import LabelNoise as LabelNoise
 from precipice.dynamics.process import AbstractProcess as AbstractProcess
 from precipice.dynamics.process import State as State
 from precipice.dynamics.progress import bar as bar
 from precipice.dynamics.progress import quiet as quiet
+from precipice.dynamics.settle import LossBelow as LossBelow
+from precipice.dynamics.settle import Settled as Settled
+from precipice.dynamics.settle import settle as settle
 from precipice.dynamics.simulate import Trajectory as Trajectory
 from precipice.dynamics.simulate import simulate as simulate
 from precipice.dynamics.stops import accuracy_at_least as accuracy_at_least

@@ -4,8 +4,43 @@ from precipice._checks import InputError, one_of
 from precipice.papers.agarwala2022.fig5 import FIGURE as AGARWALA2022_FIG5
 from precipice.papers.figure import Figure
 from precipice.papers.shapira2023.fig1 import FIGURE as SHAPIRA2023_FIG1
+from precipice.papers.zhu2022.fig1 import FIGURE as ZHU2022_FIG1
+from precipice.papers.zhu2022.fig5 import FIGURE as ZHU2022_FIG5
+from precipice.papers.zhu2022.fig11 import FIGURE as ZHU2022_FIG11
+from precipice.papers.zhu2022.fig12 import FIGURE as ZHU2022_FIG12
+from precipice.papers.zhu2022.fig13 import FIGURE as ZHU2022_FIG13
+from precipice.papers.zhu2022.fig14 import FIGURE as ZHU2022_FIG14
+from precipice.papers.zhu2022.fig15 import FIGURE as ZHU2022_FIG15
+from precipice.papers.zhu2022.fig16 import FIGURE as ZHU2022_FIG16
+from precipice.papers.zhu2022.fig17 import FIGURE as ZHU2022_FIG17
+from precipice.papers.zhu2022.fig18 import FIGURE as ZHU2022_FIG18
+from precipice.papers.zhu2022.fig19 import FIGURE as ZHU2022_FIG19
+from precipice.papers.zhu2022.fig20 import FIGURE as ZHU2022_FIG20
+from precipice.papers.zhu2022.fig21 import FIGURE as ZHU2022_FIG21
+from precipice.papers.zhu2022.fig27 import FIGURE as ZHU2022_FIG27
+from precipice.papers.zhu2022.fig28 import FIGURE as ZHU2022_FIG28
 
-FIGURES: dict[str, Figure] = {figure.id: figure for figure in (AGARWALA2022_FIG5, SHAPIRA2023_FIG1)}
+_ALL = (
+    AGARWALA2022_FIG5,
+    SHAPIRA2023_FIG1,
+    ZHU2022_FIG1,
+    ZHU2022_FIG5,
+    ZHU2022_FIG11,
+    ZHU2022_FIG12,
+    ZHU2022_FIG13,
+    ZHU2022_FIG14,
+    ZHU2022_FIG15,
+    ZHU2022_FIG16,
+    ZHU2022_FIG17,
+    ZHU2022_FIG18,
+    ZHU2022_FIG19,
+    ZHU2022_FIG20,
+    ZHU2022_FIG21,
+    ZHU2022_FIG27,
+    ZHU2022_FIG28,
+)
+
+FIGURES: dict[str, Figure] = {figure.id: figure for figure in _ALL}
 """All figures by id."""
 
 

@@ -1,5 +1,8 @@
 """A network of scalar weights on one example: loss = weight (1 - prod_i x_i^{p_i})^2, the minimalist example."""
 
+import functools
+import operator
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -55,8 +58,9 @@ class ScalarNetwork(AbstractProblem):
 
     def output(self, params: Float[Array, "n"]) -> Scalar:
         """prod_i x_i^{p_i}, which is 1 at a minimum."""
-        return jnp.prod(jnp.stack([params[i] ** power for i, power in enumerate(self.powers)]))
+        return functools.reduce(operator.mul, (params[i] ** power for i, power in enumerate(self.powers)))
 
-    def loss(self, params: Float[Array, "n"], batch: None = None) -> Scalar:  # noqa: ARG002
-        """The loss at `params`, weight (1 - output)^2; there is one example, and no batch."""
-        return self.weight.astype(params.dtype) * (1 - self.output(params)) ** 2
+    def loss(self, params: Float[Array, "n"], batch: Number | None = None) -> Scalar:
+        """The loss at `params`, weight (label - output)^2; `batch` is the label of the one example, by default 1."""
+        label = 1 if batch is None else jnp.asarray(batch, params.dtype)
+        return self.weight.astype(params.dtype) * (label - self.output(params)) ** 2

@@ -91,6 +91,16 @@ _DIMENSIONS = (
     Dimension("run", "1", "One training of several.", sweep=True),
     Dimension("seed", "1", "Seed of a run's random numbers.", sweep=True),
     Dimension("lr", "1", "Learning rate of a run.", sweep=True),
+    # zhu2022, layered networks
+    Dimension("network", "1", "Index of a network of several.", sweep=True),
+    # zhu2022, scalar networks
+    Dimension("entry", "1", "Index of an entry of a scalar network."),
+    Dimension("start", "1", "Index of a start of several.", sweep=True),
+    Dimension("start_x", "1", "First entry x of the start of a run.", sweep=True),
+    Dimension("start_y", "1", "Other entry y of the start of a run.", sweep=True),
+    Dimension("minimum", "1", "Index of a minimum of sharpness 2/lr, the one with the largest x first.", sweep=True),
+    Dimension("relative_large", "1", "Offset of a start in the larger entry of a minimum, over it.", sweep=True),
+    Dimension("relative_small", "1", "Offset of a start in the smaller entry of a minimum, over it.", sweep=True),
 )
 
 DIMENSIONS: dict[str, Dimension] = {d.name: d for d in _DIMENSIONS}
@@ -100,6 +110,8 @@ _COHEN = "Cohen et al., 2021, Gradient descent on neural networks typically occu
 _PARLETT = "Parlett, The symmetric eigenvalue problem, 1998, sections 4.5 and 11.7"
 _AGARWALA = "Agarwala, Pedregosa and Pennington, 2022, Second-order regression models exhibit progressive sharpening"
 _HUTCHINSON = "Hutchinson, 1989, A stochastic estimator of the trace of the influence matrix"
+
+_ZHU = "Zhu et al., 2023, Understanding edge-of-stability training dynamics with a minimalist example"
 
 _RANKED = ("probe_step", "eigenvalue")
 
@@ -251,6 +263,15 @@ _VARIABLES = (
         "Last step at which the loss was finite, -1 if there is none.",
         "definition",
     ),
+    # zhu2022, layered networks
+    Variable("probe_loss", ("probe_step",), "1", "Mean training loss at the steps of the probes.", "definition"),
+    # zhu2022, scalar networks
+    Variable("entries", ("step", "entry"), "1", "Entries of a scalar network before the step is taken.", _ZHU),
+    Variable("start_entries", ("entry",), "1", "Entries of a scalar network from which a run starts.", _ZHU),
+    Variable("edge_entries", ("entry",), "1", "Entries (x, y) of a minimum of sharpness 2/lr.", _ZHU),
+    Variable("two_step_movement", ("entry",), "1", "Change of the entries over the first two steps of a run.", _ZHU),
+    Variable("final_sharpness", (), "1", "Largest Hessian eigenvalue at the last state of a run.", "definition"),
+    Variable("final_loss", (), "1", "Training loss at the last state of a run.", "definition"),
 )
 
 VARIABLES: dict[str, Variable] = {v.name: v for v in _VARIABLES}

@@ -1,0 +1,91 @@
+"""Networks on the synthetic linear task, their layers rescaled, as figures 1 and 15 of zhu2022 train them."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from precipice._checks import InputError, positive
+
+if TYPE_CHECKING:
+    from precipice._types import Params
+    from precipice.problems import AbstractProblem, Supervised
+
+
+def parse_numbers(text: str, name: str) -> list[float]:
+    """Positive numbers written as "4, 0.1".
+
+    Raises:
+        InputError: not of this form.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"{name} must be numbers such as '4, 0.1'; got {text!r}.") from None
+    for number in numbers:
+        positive(f"entry of {name}", number)
+    return numbers
+
+
+def network_on_task(width: int, layers: int, activation: str, loss: str = "mean_squared_error") -> "Supervised":
+    """No biases, Xavier initialisation of gain 1; loss by default (1/n) sum |f - y|^2, n = width examples (MIN-21)."""
+    import jax
+    import jax.numpy as jnp
+
+    from precipice import problems
+
+    data = problems.rescaled_layers_task(width, key=jax.random.key(0), dtype=jnp.float64)
+    network = problems.FullyConnected(
+        (width,) * (layers + 1),
+        activation=getattr(problems, activation),
+        bias=False,
+        initialisation=problems.XAVIER,
+    )
+    return problems.Supervised(network, data, getattr(problems, loss))
+
+
+def rescaled(params: "Params", factors: list[float]) -> "Params":
+    """Each layer's weights times its factor."""
+    return tuple({"weight": layer["weight"] * factor} for layer, factor in zip(params, factors, strict=True))
+
+
+def training(problem: "AbstractProblem", start: "Params", lr: float, num_steps: int, every: int) -> dict[str, Any]:
+    """Gradient descent from `start`: loss and sharpness at the probed steps, and how it ended."""
+    import equinox as eqx
+    import jax
+
+    from precipice import dynamics, measures
+
+    @eqx.filter_jit
+    def run(problem, start, lr):
+        size = sum(leaf.size for leaf in jax.tree.leaves(start))
+        probes = (
+            measures.sharpness(problem, key=jax.random.key(1), depth=min(40, size)),
+            lambda state: {"probe_loss": problem.loss(state.params)},
+        )
+        process = dynamics.Descent(problem, dynamics.gradient_descent(lr), start=start)
+        return dynamics.simulate(process, key=jax.random.key(0), num_steps=num_steps, every=every, probes=probes)
+
+    found = run(problem, start, lr)
+    return {
+        "sharpness": np.asarray(found.saved["sharpness"]),
+        "probe_loss": np.asarray(found.saved["probe_loss"]),
+        "status": int(found.status),
+        "diverged_at": int(found.diverged_at),
+    }
+
+
+def initial_sharpness(problem: "AbstractProblem", start: "Params") -> float:
+    """The largest Hessian eigenvalue at the start."""
+    import jax
+
+    from precipice import curvature
+
+    op = curvature.Hessian(problem.loss, start)
+    return float(curvature.eigs(op, key=jax.random.key(2), rtol=1e-6).values[0])
+
+
+def stacked(cells: list[list[list[dict[str, Any]]]]) -> dict[str, np.ndarray]:
+    """Nested trainings [a][b][c] as one array a name, with their axes in front."""
+    return {
+        name: np.array([[[cell[name] for cell in row] for row in block] for block in cells]) for name in cells[0][0][0]
+    }

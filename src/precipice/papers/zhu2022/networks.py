@@ -1,0 +1,129 @@
+"""Scalar networks of two distinct entries x and y as the figures of zhu2022 run them: from starts to their ends."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from precipice._checks import InputError, at_least, positive
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from precipice.problems import ScalarNetwork
+
+CONVERGED = 1e-6
+"""A run whose last loss is below this has found a minimum; near the edge the last digits take long."""
+
+LARGEST_LR = {2: 1.0, 3: 2 / 3, 4: 0.5}
+"""By degree: at larger learning rates no minimum has a sharpness of 2/lr."""
+
+
+def check_degree(degree: int, lr: float, precision: str) -> None:
+    """Refuse a degree other than 2, 3 and 4, a learning rate without a minimum at the edge, single precision.
+
+    Raises:
+        InputError: naming the setting, its rule and the value.
+    """
+    if degree not in LARGEST_LR:
+        raise InputError(f"degree must be 2, 3 or 4; got {degree}.")
+    positive("lr", lr)
+    if not lr < LARGEST_LR[degree]:
+        raise InputError(f"lr must be below {LARGEST_LR[degree]:.4g} at degree {degree}; got {lr}.")
+    check_precision(precision)
+
+
+def check_precision(precision: str) -> None:
+    """Refuse all but float64: losses are followed down to 1e-30.
+
+    Raises:
+        InputError: another precision.
+    """
+    if precision != "float64":
+        raise InputError(f"precision must be float64; got {precision!r}.")
+
+
+def parse_starts(text: str, name: str = "starts") -> list[list[float]]:
+    """Starts written as "3.3,0.35; 3.6,0.3": positive entries, equally many in each.
+
+    Raises:
+        InputError: not of this form.
+    """
+    try:
+        starts = [[float(entry) for entry in start.split(",")] for start in text.split(";")]
+    except ValueError:
+        raise InputError(f"{name} must be numbers such as '3.3,0.35; 3.6,0.3'; got {text!r}.") from None
+    at_least(f"entries of {name}", min(len(start) for start in starts), 2)
+    if len({len(start) for start in starts}) > 1:
+        raise InputError(f"{name} must have equally many entries each; got {text!r}.")
+    for start in starts:
+        for entry in start:
+            positive(f"entry of {name}", entry)
+    return starts
+
+
+def scalar_network(degree: int) -> "ScalarNetwork":
+    """(1 - xy)^2/2, (1 - x y y)^2/2, or (1 - x^2 y^2)^2/4."""
+    from precipice.problems import ScalarNetwork
+
+    return {
+        2: lambda: ScalarNetwork((1, 1)),
+        3: lambda: ScalarNetwork((1, 1, 1)),
+        4: lambda: ScalarNetwork((2, 2), 0.25),
+    }[degree]()
+
+
+def edge_minima(degree: int, lr: float) -> "np.ndarray":
+    """(x, y) of the minima of sharpness 2/lr [m, 2], largest x first; no mirror image at degrees 2 and 4."""
+    import numpy as np
+
+    from precipice import measures
+
+    if degree == 3:
+        x = np.asarray(measures.degree_three_edge_minima(lr))[::-1]
+        return np.stack([x, x**-0.5], axis=1)
+    total = (2 if degree == 2 else 1) / lr  # x^2 + y^2, with xy = 1
+    x = np.sqrt((total + np.sqrt(total**2 - 4)) / 2)
+    return np.array([[x, 1 / x]])
+
+
+def ends(degree: int, starts: "np.ndarray", lr: float, num_steps: int) -> "dict[str, np.ndarray]":
+    """Where gradient descent ends from starts (x, y) [..., 2], and its first two steps.
+
+    Returns:
+        ``final_sharpness``, ``final_loss``, ``status`` [...] and ``two_step_movement`` [..., 2]; of a run that diverged
+        the first two are NaN.
+    """
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    flat = jnp.asarray(starts.reshape(-1, 2))
+    found = jax.jit(jax.vmap(_one_end(degree, lr, num_steps)))(flat)
+    return {name: np.asarray(value).reshape(*starts.shape[:-1], *value.shape[1:]) for name, value in found.items()}
+
+
+def _one_end(degree: int, lr: float, num_steps: int) -> Callable:
+    import jax
+    import jax.numpy as jnp
+
+    from precipice import dynamics, measures
+    from precipice.results import Status
+
+    problem = scalar_network(degree)
+    probe = measures.scalar_network_probe(problem)
+
+    def end(start):
+        params = start[jnp.array([0, 1, 1])] if degree == 3 else start
+        process = dynamics.Descent(problem, dynamics.gradient_descent(lr), start=params)
+        key = jax.random.key(0)  # descent draws nothing
+        state = process.init(key)
+        two = process.step(process.step(state)).params[:2]
+        run = dynamics.simulate(process, key=key, num_steps=num_steps, every=num_steps)
+        last, done = probe(run.state), run.status == int(Status.DONE)
+        return {
+            "final_sharpness": jnp.where(done, last["sharpness"], jnp.nan),
+            "final_loss": jnp.where(done, last["loss"], jnp.nan),
+            "status": run.status,
+            "two_step_movement": two - start,
+        }
+
+    return end
