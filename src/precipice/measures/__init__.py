@@ -1,5 +1,13 @@
 """Measures: thresholds as formulas, probes and trackers that apply the curvature room along a training."""
 
+from precipice.measures.degree_four import degree_four_edge_minimum as degree_four_edge_minimum
+from precipice.measures.degree_four import degree_four_entries as degree_four_entries
+from precipice.measures.degree_four import degree_four_final_sharpness as degree_four_final_sharpness
+from precipice.measures.degree_four import degree_four_offset as degree_four_offset
+from precipice.measures.degree_four import degree_four_orbit as degree_four_orbit
+from precipice.measures.degree_four import degree_four_sharpness as degree_four_sharpness
+from precipice.measures.degree_four import degree_four_step as degree_four_step
+from precipice.measures.degree_four import degree_four_two_step as degree_four_two_step
 from precipice.measures.degree_two import degree_two_edge_minimum as degree_two_edge_minimum
 from precipice.measures.degree_two import degree_two_ellipse as degree_two_ellipse
 from precipice.measures.degree_two import degree_two_entries as degree_two_entries
