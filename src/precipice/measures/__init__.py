@@ -25,5 +25,9 @@ from precipice.measures.scalar_networks import scalar_network_gradient as scalar
 from precipice.measures.scalar_networks import scalar_network_hessian as scalar_network_hessian
 from precipice.measures.scalar_networks import scalar_network_minimum_sharpness as scalar_network_minimum_sharpness
 from precipice.measures.scalar_networks import scalar_network_probe as scalar_network_probe
+from precipice.measures.self_stabilization import cycle_steps as cycle_steps
+from precipice.measures.self_stabilization import peak_excess as peak_excess
+from precipice.measures.self_stabilization import stabilization_invariant as stabilization_invariant
+from precipice.measures.self_stabilization import turning_displacement as turning_displacement
 from precipice.measures.trackers import track_hessian as track_hessian
 from precipice.measures.trackers import track_ntk as track_ntk

@@ -41,4 +41,5 @@ from precipice.problems.losses import mean_squared_error as mean_squared_error
 from precipice.problems.network import FullyConnected as FullyConnected
 from precipice.problems.problem import AbstractProblem as AbstractProblem
 from precipice.problems.scalar_network import ScalarNetwork as ScalarNetwork
+from precipice.problems.self_stabilizing import SelfStabilizing as SelfStabilizing
 from precipice.problems.supervised import Supervised as Supervised

@@ -111,6 +111,7 @@ _PARLETT = "Parlett, The symmetric eigenvalue problem, 1998, sections 4.5 and 11
 _AGARWALA = "Agarwala, Pedregosa and Pennington, 2022, Second-order regression models exhibit progressive sharpening"
 _HUTCHINSON = "Hutchinson, 1989, A stochastic estimator of the trace of the influence matrix"
 
+_DAMIAN = "Damian, Nichani and Lee, 2022, Self-stabilization"
 _ZHU = "Zhu et al., 2023, Understanding edge-of-stability training dynamics with a minimalist example"
 
 _RANKED = ("probe_step", "eigenvalue")
@@ -263,6 +264,15 @@ _VARIABLES = (
         "Last step at which the loss was finite, -1 if there is none.",
         "definition",
     ),
+    # shapira2023, self-stabilization
+    Variable(
+        "top_displacement",
+        ("step",),
+        "1",
+        "x: displacement along the top Hessian eigenvector from a point whose sharpness is 2/lr.",
+        _DAMIAN,
+    ),
+    Variable("excess_sharpness", ("step",), "1", "y: predicted sharpness minus 2/lr.", _DAMIAN),
     # zhu2022, layered networks
     Variable("probe_loss", ("probe_step",), "1", "Mean training loss at the steps of the probes.", "definition"),
     # zhu2022, scalar networks
