@@ -68,7 +68,7 @@ def test_the_invariant_is_kept_by_the_limit_of_small_steps():
         return [p[1] * p[0], ALPHA - BETA * p[0] ** 2 / 2]
 
     found = scipy.integrate.solve_ivp(field, (0, 20), [START, 0.0], rtol=1e-11, atol=1e-13)
-    levels = measures.stabilization_invariant(found.y[0], found.y[1], ALPHA, BETA)
+    levels = np.asarray(measures.stabilization_invariant(found.y[0], found.y[1], ALPHA, BETA))
     np.testing.assert_allclose(levels, levels[0], rtol=1e-8)
 
 
