@@ -99,6 +99,12 @@ def test_a_criterion_of_ones_own():
     assert np.all(found.params[~reached & (found.status == Status.DONE), 0] < 1)
 
 
+def test_whole_numbers_as_starts():
+    x = np.array([[1, 2], [2, 1], [3, 0]])
+    for a, b in zip(settled(x), settled(x.astype(float)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 TRACES = []
 
 
@@ -130,6 +136,7 @@ def test_new_starts_rates_and_budgets_do_not_recompile():
         (np.zeros((0, 2)), {}, r"^starts must have one leading axis of at least one start; got lengths \[0\]\.$"),
         (np.array(1.0), {}, r"^starts must have one leading axis of at least one start; got lengths \[0\]\.$"),
         (np.array([[np.nan, 1.0]]), {}, r"^starts must be finite; got NaN or inf\.$"),
+        (np.ones((4, 3)), {}, r"^each start must have the shape of the process's parameters, \(2,\); got \(3,\)\.$"),
         (np.ones((1, 2)), {"num_steps": 17}, r"^num_steps must be a multiple of every \(16\); got 17\.$"),
         (np.ones((1, 2)), {"chunk": 3}, r"^chunk must be a power of two; got 3\.$"),
     ],

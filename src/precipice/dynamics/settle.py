@@ -91,7 +91,7 @@ def settle(
         title: of the display.
 
     Raises:
-        InputError: no starts, starts of unequal number or not finite, step counts that do not fit, a chunk that is no
+        InputError: no starts, starts of unequal number, of another shape or not finite, step counts that do not fit, a chunk that is no
             power of two.
 
     References: zhu2022, figures 2b and 6a; design/settle.md has what was measured.
@@ -104,8 +104,9 @@ def settle(
         >>> [StopReason(reason).name for reason in found.stop_reason]
         ['VALUE_REACHED', 'DIVERGED']
     """
-    num = _check(starts, num_steps, check_every, chunk)
-    queue, results = _Queue(process, starts, key, num, min(chunk, _power(num))), _results(starts, num)
+    like = jax.eval_shape(process.init, key).params
+    num = _check(starts, like, num_steps, check_every, chunk)
+    queue, results = _Queue(process, starts, key, num, min(chunk, _power(num))), _results(like, num)
     lanes, budget, ended = queue.fill(None), jnp.asarray(num_steps), 0
     with progress(title, num) as report:
         while lanes is not None:
@@ -125,7 +126,7 @@ def _worth_it(num_live: int, width: int, no_more: bool) -> bool:
     return num_live == 0 or (width > SMALLEST and num_live <= width // 2)
 
 
-def _check(starts: PyTree, num_steps: int, check_every: int, chunk: int) -> int:
+def _check(starts: PyTree, like: PyTree, num_steps: int, check_every: int, chunk: int) -> int:
     check_schedule(num_steps, check_every)
     at_least("chunk", chunk, 1)
     if chunk & (chunk - 1):
@@ -134,6 +135,9 @@ def _check(starts: PyTree, num_steps: int, check_every: int, chunk: int) -> int:
     sizes = {np.shape(leaf)[0] if np.ndim(leaf) else 0 for leaf in leaves}
     if len(sizes) != 1 or 0 in sizes:
         raise InputError(f"starts must have one leading axis of at least one start; got lengths {sorted(sizes)}.")
+    got = jax.tree.map(lambda leaf: np.shape(leaf)[1:], starts)
+    if (wanted := jax.tree.map(lambda leaf: leaf.shape, like)) != got:
+        raise InputError(f"each start must have the shape of the process's parameters, {wanted}; got {got}.")
     for leaf in leaves:
         if not np.all(np.isfinite(leaf)):
             raise InputError("starts must be finite; got NaN or inf.")
@@ -247,8 +251,8 @@ def _parted(lanes: _Lanes) -> tuple[_Lanes, _Lanes]:
     return kept, found
 
 
-def _results(starts: PyTree, num: int) -> Settled:
-    params = jax.tree.map(lambda leaf: np.zeros_like(np.asarray(leaf)), starts)
+def _results(like: PyTree, num: int) -> Settled:
+    params = jax.tree.map(lambda leaf: np.zeros((num, *leaf.shape), leaf.dtype), like)
     return Settled(params, np.zeros(num, int), np.zeros(num, np.int8), np.zeros(num, np.int8))
 
 
