@@ -91,8 +91,8 @@ def settle(
         title: of the display.
 
     Raises:
-        InputError: no starts, starts of unequal number, of another shape or not finite, step counts that do not fit, a chunk that is no
-            power of two.
+        InputError: no starts, starts of unequal number, of another shape or not finite, step counts that do not fit, a
+            chunk that is no power of two.
 
     References: zhu2022, figures 2b and 6a; design/settle.md has what was measured.
 
@@ -104,7 +104,7 @@ def settle(
         >>> [StopReason(reason).name for reason in found.stop_reason]
         ['VALUE_REACHED', 'DIVERGED']
     """
-    like = jax.eval_shape(process.init, key).params
+    like = _first(process, key)
     num = _check(starts, like, num_steps, check_every, chunk)
     queue, results = _Queue(process, starts, key, num, min(chunk, _power(num))), _results(like, num)
     lanes, budget, ended = queue.fill(None), jnp.asarray(num_steps), 0
@@ -194,6 +194,11 @@ def _padded(lanes: _Lanes, width: int) -> _Lanes:
     idle = jax.tree.map(lambda a: np.repeat(a[:1], missing, axis=0), lanes)
     idle = idle._replace(start=np.full_like(idle.start, -1), reason=np.full_like(idle.reason, StopReason.STEPS_SPENT))
     return _joined(lanes, idle)
+
+
+@eqx.filter_jit
+def _first(process: AbstractProcess, key: PRNGKey) -> PyTree:
+    return process.init(key).params
 
 
 @eqx.filter_jit
