@@ -86,6 +86,23 @@ def test_period_and_peak_against_an_integrator(x):
     np.testing.assert_allclose(measures.peak_excess(x, ALPHA, BETA), found.y[1].max(), rtol=1e-4)
 
 
+@pytest.mark.parametrize("beta", [0.05, 1.0, 20.0])
+def test_the_period_scales_with_beta(beta):
+    """x sqrt(beta) and lr are all that matters; near the turning point the cycle is harmonic."""
+    x = 1.5 * measures.turning_displacement(1.0, beta)
+    wanted = measures.cycle_steps(1.5 * 2**0.5, LR, 1.0, 1.0)
+    np.testing.assert_allclose(measures.cycle_steps(x, LR, 1.0, beta), wanted, rtol=1e-9)
+    harmonic = 2 * np.pi / (LR * 2**0.5)
+    for near in (1.0, 1 + 1e-4):
+        found = measures.cycle_steps(near * measures.turning_displacement(1.0, beta), LR, 1.0, beta)
+        np.testing.assert_allclose(found, harmonic, rtol=1e-6)
+
+
+def test_a_cycle_needs_a_displacement():
+    with pytest.raises(InputError, match=r"^size of x must be positive and finite; got 0\.0\.$"):
+        measures.cycle_steps(0.0, LR, ALPHA, BETA)
+
+
 def test_the_map_approaches_the_limit_at_first_order():
     errors = []
     for lr in (0.02, 0.01, 0.005):

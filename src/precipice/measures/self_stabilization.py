@@ -40,6 +40,9 @@ def stabilization_invariant(x: Numbers, y: Numbers, alpha: float, beta: float) -
 def peak_excess(x: float, alpha: float, beta: float) -> float:
     """The largest excess sharpness of the cycle that starts at (x, y = 0): where |x| is at its turning point.
 
+    Raises:
+        InputError: alpha or beta not positive, x zero or not finite.
+
     References: REV-7.
 
     Example:
@@ -47,6 +50,7 @@ def peak_excess(x: float, alpha: float, beta: float) -> float:
         0.0
     """
     turning = turning_displacement(alpha, beta)
+    positive("size of x", abs(x))
     drop = stabilization_invariant(x, 0.0, alpha, beta) - stabilization_invariant(turning, 0.0, alpha, beta)
     return float(np.sqrt(2 * max(float(drop), 0.0)))
 
@@ -55,6 +59,9 @@ def cycle_steps(x: float, lr: float, alpha: float, beta: float) -> float:
     """The steps of one cycle through (x, y = 0) in the limit of small steps; 2 pi/(lr sqrt(2 alpha)) for small ones.
 
     By integrating dt = d ln|x| / y between the two displacements at which y = 0.
+
+    Raises:
+        InputError: lr, alpha or beta not positive, x zero or not finite.
 
     References: REV-7.
 
@@ -65,21 +72,22 @@ def cycle_steps(x: float, lr: float, alpha: float, beta: float) -> float:
     from scipy.integrate import quad
     from scipy.optimize import brentq
 
-    turning = turning_displacement(alpha, beta)
-    level = float(stabilization_invariant(x, 0.0, alpha, beta))
+    positive("lr", lr)
+    excess = peak_excess(x, alpha, beta) ** 2 / (2 * alpha)
 
-    def rest(log_x: float) -> float:
-        return level - float(stabilization_invariant(np.exp(log_x), 0.0, alpha, beta))
+    def rest(u: float) -> float:  # y^2/(2 alpha) at ln|x| = u + ln(turning)
+        return excess + u - np.expm1(2 * u) / 2
 
     def end(far: float) -> float:
-        return float(brentq(rest, far, np.log(turning), xtol=1e-14))  # pyright: ignore[reportArgumentType]
+        return float(brentq(rest, far, 0.0, xtol=1e-14))  # pyright: ignore[reportArgumentType]
 
-    low = end(np.log(turning) - 2 * level / alpha - 40)
-    high = end(np.log(turning) + np.sqrt(level / alpha + 1) + 10)
+    if excess < 1e-12:
+        return float(2 * np.pi / (lr * np.sqrt(2 * alpha)))
+    low, high = end(-excess - 1), end(np.sqrt(excess) + 1)
     middle, half = (high + low) / 2, (high - low) / 2
 
-    def speed(angle: float) -> float:  # log x = middle + half sin(angle): the roots at the ends cancel
-        return half * np.cos(angle) / np.sqrt(max(2 * rest(middle + half * np.sin(angle)), 1e-300))
+    def speed(angle: float) -> float:  # u = middle + half sin(angle): the roots at the ends cancel
+        return half * np.cos(angle) / np.sqrt(max(2 * alpha * rest(middle + half * np.sin(angle)), 1e-300))
 
     time = 2 * quad(speed, -np.pi / 2 + 1e-7, np.pi / 2 - 1e-7, limit=200)[0]
     return float(time / lr)

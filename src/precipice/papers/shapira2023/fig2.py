@@ -123,6 +123,16 @@ def _grows_where_unstable(dataset: "xarray.Dataset") -> float | None:
     return float(np.mean(((np.abs(x[1:]) > np.abs(x[:-1])) == (y[:-1] > 0))[moved])) if moved.any() else None
 
 
+def _in_order(dataset: "xarray.Dataset") -> float | None:
+    from precipice import measures
+
+    x, y, settings = _xy(dataset)
+    large = np.abs(x) > measures.turning_displacement(settings["alpha"], settings["beta"])
+    phase = np.where(y > 0, np.where(large, 1, 0), np.where(large, 2, 3))
+    moves = np.diff(phase)[np.diff(phase) != 0] % 4
+    return float(np.mean(moves == 1)) if len(moves) >= 4 else None
+
+
 def _alternates(dataset: "xarray.Dataset") -> float | None:
     x, _, _ = _xy(dataset)
     return float(np.mean(x[1:] * x[:-1] < 0)) if len(x) >= 10 else None
@@ -162,6 +172,15 @@ CLAIMS = (
         (1.0, 1.0),
         "fraction of the steps on which |x| grows if and only if y > 0; exact for y > -1/lr",
         _grows_where_unstable,
+    ),
+    Claim(
+        "phases-in-order",
+        "The four phases follow each other in order.",
+        "shapira2023 figure 2a to 2d",
+        (1.0, 1.0),
+        "fraction of the changes of phase (y above or below 0, |x| below or above sqrt(2 alpha/beta)) that lead to the "
+        "next one: small x at y > 0, large x at y > 0, large x at y < 0, small x at y < 0",
+        _in_order,
     ),
     Claim(
         "alternates",
@@ -286,6 +305,7 @@ FIGURE = Figure(
     claim_panels={
         "returns": "cycles",
         "grows-where-unstable": "phases",
+        "phases-in-order": "phases",
         "alternates": "phases",
         "turns-at-sqrt-2-alpha-over-beta": "plane",
         "peak-height": "plane",
