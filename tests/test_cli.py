@@ -139,7 +139,7 @@ STATUSES = [
     (("check", "{w}/true/shapira2023-fig1.zarr", STORE, "--panel", "loss"), 3, "2 of 2 claims hold"),
     (("check", STORE, "--control"), 0, "control passed"),
     # names
-    (("run", "shapira2023/fig2"), 2, "figure 'shapira2023/fig2' is unknown; did you mean shapira2023/fig1 or"),
+    (("run", "shapira2023/fgi1"), 2, "figure 'shapira2023/fgi1' is unknown; did you mean shapira2023/fig1 or"),
     (("run", "nothing"), 2, f"figure 'nothing' is unknown; known: {', '.join(sorted(registry.FIGURES))}."),
     (("run", "--paper", "cohen2021"), 2, f"paper must be one of {', '.join(PAPERS)}; got 'cohen2021'."),
     (("run",), 2, "run needs either figure ids or --paper; got neither."),
