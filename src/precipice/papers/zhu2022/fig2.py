@@ -147,7 +147,7 @@ CLAIMS = (
         "From one start, the sharpness ends very close to 2/lr for each learning rate.",
         "zhu2022 figure 2a, corollary 3.1",
         (0.0, 20 / 3),
-        "largest (2/lr - sharpness)/lr; the corollary's upper bound, 20/3, is at most a sixth of 2/lr here",
+        "largest (2/lr - sharpness)/lr; the corollary's upper bound, 20/3, is at most 0.21 of 2/lr here",
         _largest_gap,
     ),
     Claim(
@@ -160,7 +160,7 @@ CLAIMS = (
     ),
     Claim(
         "concentration",
-        "For a fixed learning rate, nearly all starts on the sharp side end within 0.1 below 2/lr.",
+        "For a fixed learning rate, nearly all starts near the valley on its sharp side end within 0.1 below 2/lr.",
         "zhu2022 figure 2b",
         (0.8, 1.0),
         "fraction of the converging starts near the valley (xy within 0.5 of 1), with x beyond the edge minimum, whose "
