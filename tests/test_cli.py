@@ -667,6 +667,16 @@ def test_divergences_name_the_run():
         "lr 2, seed 0: diverged at step 3",
     )
     assert report.divergences(dataset.drop_vars("status")) == ()
+    assert report.divergences(dataset.drop_vars("diverged_at")) == ("2 of 4 runs diverged",)
+
+
+def test_many_divergences_are_counted():
+    status = np.full(2000, int(results.Status.DONE), np.int8)
+    status[: report.MOST_LINES + 1] = int(results.Status.DIVERGED)
+    dataset = xarray.Dataset(
+        {"status": ("seed", status), "diverged_at": ("seed", np.full(2000, 3))}, {"seed": range(2000)}
+    )
+    assert report.divergences(dataset) == ("7 of 2,000 runs diverged",)
 
 
 def test_figures_room_needs_no_jax():

@@ -6,12 +6,10 @@ kappa = sqrt(lr). Minima have b = 0 and sharpness 2 (x^2 + y^2) = 2 sqrt(c^4 + 4
 
 import jax.numpy as jnp
 from jax.core import Tracer
-from jaxtyping import Array, Float
 
 from precipice._checks import InputError, positive
 from precipice._types import Number, Scalar
-
-Point = Float[Array, "2"]
+from precipice.measures.hyperbola import Point, entries_of, offset_of, stepped
 
 
 def degree_four_edge_minimum(lr: Number) -> Point:
@@ -42,8 +40,7 @@ def degree_four_offset(params: Point, lr: Number) -> Point:
         >>> bool(jnp.all(jnp.abs(degree_four_offset(degree_four_edge_minimum(0.2), 0.2)) < 1e-5))
         True
     """
-    x, y = params
-    return jnp.stack([jnp.sqrt(x**2 - y**2) - _edge_c(lr), x * y - 1])
+    return offset_of(params, _edge_c(lr))
 
 
 def degree_four_entries(offset: Point, lr: Number) -> Point:
@@ -56,9 +53,7 @@ def degree_four_entries(offset: Point, lr: Number) -> Point:
         >>> round(float(x * y), 5)
         0.8
     """
-    c, d = offset[0] + _edge_c(lr), offset[1] + 1
-    x = jnp.sqrt((c**2 + jnp.sqrt(c**4 + 4 * d**2)) / 2)
-    return jnp.stack([x, d / x])
+    return entries_of(offset, _edge_c(lr))
 
 
 def degree_four_step(offset: Point, lr: Number) -> Point:
@@ -73,11 +68,8 @@ def degree_four_step(offset: Point, lr: Number) -> Point:
         >>> degree_four_step(jnp.array([0.25, 0.0]), 0.2).tolist()
         [0.25, 0.0]
     """
-    a, b = offset
-    c, d = a + _edge_c(lr), b + 1
-    r = -lr * d * b * (d + 1)
-    change = -c * r**2 / (1 + jnp.sqrt(1 - r**2))  # c' - c, without cancellation
-    return jnp.stack([a + change, b + d * r**2 + r * jnp.sqrt(c**4 + 4 * d**2)])
+    b = offset[1]
+    return stepped(offset, _edge_c(lr), -lr * (b + 1) * b * (b + 2))
 
 
 def degree_four_two_step(offset: Point, lr: Number) -> Point:

@@ -6,12 +6,10 @@ The paper prints the coefficients of weight 1/2 beside the loss of weight 1 (ERR
 
 import jax.numpy as jnp
 from jax.core import Tracer
-from jaxtyping import Array, Float
 
 from precipice._checks import InputError, positive
 from precipice._types import Number, Scalar
-
-Point = Float[Array, "2"]
+from precipice.measures.hyperbola import Point, entries_of, offset_of, stepped
 
 
 def degree_two_edge_minimum(lr: Number, *, weight: Number = 0.5) -> Point:
@@ -43,8 +41,7 @@ def degree_two_offset(params: Point, lr: Number, *, weight: Number = 0.5) -> Poi
         >>> bool(jnp.all(jnp.abs(degree_two_offset(degree_two_edge_minimum(0.2), 0.2)) < 1e-5))
         True
     """
-    x, y = params
-    return jnp.stack([jnp.sqrt(x**2 - y**2) - _edge_c(lr, weight), x * y - 1])
+    return offset_of(params, _edge_c(lr, weight))
 
 
 def degree_two_entries(offset: Point, lr: Number, *, weight: Number = 0.5) -> Point:
@@ -57,9 +54,7 @@ def degree_two_entries(offset: Point, lr: Number, *, weight: Number = 0.5) -> Po
         >>> round(float(x * y), 5)
         0.8
     """
-    c, d = offset[0] + _edge_c(lr, weight), offset[1] + 1
-    x = jnp.sqrt((c**2 + jnp.sqrt(c**4 + 4 * d**2)) / 2)
-    return jnp.stack([x, d / x])
+    return entries_of(offset, _edge_c(lr, weight))
 
 
 def degree_two_step(offset: Point, lr: Number, *, weight: Number = 0.5) -> Point:
@@ -74,10 +69,7 @@ def degree_two_step(offset: Point, lr: Number, *, weight: Number = 0.5) -> Point
         >>> degree_two_step(jnp.array([0.25, 0.0]), 0.2).tolist()
         [0.25, 0.0]
     """
-    a, b = offset
-    c, d, r = a + _edge_c(lr, weight), b + 1, -2 * weight * lr * b
-    change = -c * r**2 / (1 + jnp.sqrt(1 - r**2))  # c' - c, without cancellation
-    return jnp.stack([a + change, b + d * r**2 + r * jnp.sqrt(c**4 + 4 * d**2)])
+    return stepped(offset, _edge_c(lr, weight), -2 * weight * lr * offset[1])
 
 
 def degree_two_two_step(offset: Point, lr: Number, *, weight: Number = 0.5) -> Point:

@@ -49,9 +49,11 @@ def track_hessian(
     Raises:
         InputError: a chunk size for a problem without data.
     """
-    if chunk_size is not None and not isinstance(problem, Supervised):
-        raise InputError(f"chunk_size needs a problem with data (Supervised); got {type(problem).__name__}.")
-    data = chunked(problem.data, chunk_size) if chunk_size is not None and isinstance(problem, Supervised) else None
+    data = None
+    if chunk_size is not None:
+        if not isinstance(problem, Supervised):
+            raise InputError(f"chunk_size needs a problem with data (Supervised); got {type(problem).__name__}.")
+        data = chunked(problem.data, chunk_size)
 
     def update(state: Any, memory: Any) -> tuple[Values, Any]:
         found, memory = _warm(

@@ -23,10 +23,10 @@ from precipice.results.provenance import provenance as provenance
 from precipice.results.store import open as open
 from precipice.results.store import save as save
 from precipice.results.store import verify as verify
+from precipice.results.variable import Dimension as Dimension
+from precipice.results.variable import Status as Status
+from precipice.results.variable import StopReason as StopReason
+from precipice.results.variable import Variable as Variable
 from precipice.results.vocabulary import DIMENSIONS as DIMENSIONS
 from precipice.results.vocabulary import VARIABLES as VARIABLES
-from precipice.results.vocabulary import Dimension as Dimension
-from precipice.results.vocabulary import Status as Status
-from precipice.results.vocabulary import StopReason as StopReason
-from precipice.results.vocabulary import Variable as Variable
 from precipice.results.vocabulary import variable as variable

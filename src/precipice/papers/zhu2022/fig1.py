@@ -251,11 +251,7 @@ def draw(ax, one: "xarray.Dataset") -> None:
         colour, edge = style.COLOURS[index], float(one["edge"][index])
         ax.plot(one["probe_step"], one["sharpness"].isel(run=index), color=colour, lw=1.0, label=f"lr = {2 / edge:.4g}")
         style.edge_line(ax, edge, f"2/lr = {edge:.4g}", colour)
-    ax.set_xscale("symlog", linthresh=100)
-    ax.set_xlim(left=0)
-    ax.set_xlabel("gradient step")
-    ax.set_ylabel("sharpness (largest Hessian eigenvalue)")
-    ax.legend(fontsize=8)
+    layered.sharpness_axes(ax)
 
 
 FIGURE = Figure(
@@ -263,7 +259,7 @@ FIGURE = Figure(
     title="Three networks at three learning rates: which ends at 2/lr",
     panels=PANELS,
     scales={
-        "quick": Scale(quick_settings, "40 seconds", NO_DATA),
+        "quick": Scale(quick_settings, "15 seconds", NO_DATA),
         "paper": Scale(paper_settings, "6 minutes", NO_DATA),
     },
     validate=validate,

@@ -183,12 +183,8 @@ def plot(dataset: "xarray.Dataset", panel: str | None = None) -> "Picture":
                 dataset["probe_step"], one, color=style.COLOURS[index], label=f"seed {seed}", **style.seed_line(seed)
             )
         style.edge_line(ax, 2 / settings["lr"], f"2/lr = {2 / settings['lr']:g}", "#4a4a4a")
-        ax.set_xscale("symlog", linthresh=100)
-        ax.set_xlim(left=0)
-        ax.set_xlabel("gradient step")
-        ax.set_ylabel("sharpness (largest Hessian eigenvalue)")
         ax.set_title(f"{settings['layers']}-layer {name} network")
-        ax.legend(fontsize=8)
+        layered.sharpness_axes(ax)
     style.caption(
         picture,
         f"Gradient descent at lr = {settings['lr']:g}, synthetic linear task, {settings['loss'].replace('_', ' ')}, "
@@ -204,7 +200,7 @@ FIGURE = Figure(
     title="Two-component factorisations end below the edge",
     panels=PANELS,
     scales={
-        "quick": Scale(quick_settings, "15 seconds", NO_DATA),
+        "quick": Scale(quick_settings, "6 seconds", NO_DATA),
         "paper": Scale(paper_settings, "a minute", NO_DATA),
     },
     validate=validate,

@@ -1,5 +1,7 @@
 """Networks on the synthetic linear task, their layers rescaled, as figures 1 and 15 of zhu2022 train them."""
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +52,20 @@ def rescaled(params: "Params", factors: list[float]) -> "Params":
 
 def training(problem: "AbstractProblem", start: "Params", lr: float, num_steps: int, every: int) -> dict[str, Any]:
     """Gradient descent from `start`: loss and sharpness at the probed steps, and how it ended."""
+    import jax.numpy as jnp
+
+    found = _compiled(num_steps, every)(problem, start, jnp.asarray(lr))
+    return {
+        "sharpness": np.asarray(found.saved["sharpness"]),
+        "probe_loss": np.asarray(found.saved["probe_loss"]),
+        "status": int(found.status),
+        "diverged_at": int(found.diverged_at),
+    }
+
+
+@functools.cache
+def _compiled(num_steps: int, every: int) -> Callable:
+    """The training as a function of problem, start and lr, compiled once for each shape."""
     import equinox as eqx
     import jax
 
@@ -65,13 +81,16 @@ def training(problem: "AbstractProblem", start: "Params", lr: float, num_steps: 
         process = dynamics.Descent(problem, dynamics.gradient_descent(lr), start=start)
         return dynamics.simulate(process, key=jax.random.key(0), num_steps=num_steps, every=every, probes=probes)
 
-    found = run(problem, start, lr)
-    return {
-        "sharpness": np.asarray(found.saved["sharpness"]),
-        "probe_loss": np.asarray(found.saved["probe_loss"]),
-        "status": int(found.status),
-        "diverged_at": int(found.diverged_at),
-    }
+    return run
+
+
+def sharpness_axes(ax) -> None:
+    """Labels of an axis with sharpness against the step, early steps in full, later ones by their logarithm."""
+    ax.set_xscale("symlog", linthresh=100)
+    ax.set_xlim(left=0)
+    ax.set_xlabel("gradient step")
+    ax.set_ylabel("sharpness (largest Hessian eigenvalue)")
+    ax.legend(fontsize=8)
 
 
 def initial_sharpness(problem: "AbstractProblem", start: "Params") -> float:

@@ -1,7 +1,6 @@
 """Scalar networks of two distinct entries x and y as the figures of zhu2022 run them: from starts to their ends."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from precipice._checks import InputError, at_least, positive
 
@@ -83,9 +82,8 @@ def edge_minima(degree: int, lr: float) -> "np.ndarray":
     if degree == 3:
         x = np.asarray(measures.degree_three_edge_minima(lr))[::-1]
         return np.stack([x, x**-0.5], axis=1)
-    total = (2 if degree == 2 else 1) / lr  # x^2 + y^2, with xy = 1
-    x = np.sqrt((total + np.sqrt(total**2 - 4)) / 2)
-    return np.array([[x, 1 / x]])
+    minimum = {2: measures.degree_two_edge_minimum, 4: measures.degree_four_edge_minimum}[degree]
+    return np.asarray(minimum(lr))[None]
 
 
 def ends(degree: int, starts: "np.ndarray", lr: float, num_steps: int) -> "dict[str, np.ndarray]":
@@ -99,13 +97,13 @@ def ends(degree: int, starts: "np.ndarray", lr: float, num_steps: int) -> "dict[
     import jax.numpy as jnp
     import numpy as np
 
-    from precipice import dynamics
+    from precipice import dynamics, measures
     from precipice.results import Status
 
     problem = scalar_network(degree)
     process = dynamics.Descent(problem, dynamics.gradient_descent(lr))
     flat = starts.reshape(-1, 2)
-    params = flat[:, [0, 1, 1]] if degree == 3 else flat
+    params = jnp.asarray(flat[:, [0, 1, 1]] if degree == 3 else flat)
     check_every = max(steps for steps in range(1, 65) if num_steps % steps == 0)
     found = dynamics.settle(
         process,
@@ -115,9 +113,10 @@ def ends(degree: int, starts: "np.ndarray", lr: float, num_steps: int) -> "dict[
         num_steps=num_steps,
         check_every=check_every,
     )
-    last = jax.jit(jax.vmap(_last(problem)))(found.params)
+    probe, first = measures.scalar_network_probe(problem), process.init(jax.random.key(0))
+    last = jax.jit(jax.vmap(lambda point: probe(first._replace(params=point))))(found.params)
+    two = jax.jit(jax.vmap(lambda point: process.step(process.step(first._replace(params=point))).params))(params)
     done = found.status == int(Status.DONE)
-    two = jax.jit(jax.vmap(lambda p: _two_steps(process, p)))(jnp.asarray(params))
     saved = {
         "final_sharpness": np.where(done, last["sharpness"], np.nan),
         "final_loss": np.where(done, last["loss"], np.nan),
@@ -125,22 +124,3 @@ def ends(degree: int, starts: "np.ndarray", lr: float, num_steps: int) -> "dict[
         "two_step_movement": np.asarray(two)[:, :2] - flat,
     }
     return {name: value.reshape(*starts.shape[:-1], *value.shape[1:]) for name, value in saved.items()}
-
-
-def _last(problem: "ScalarNetwork") -> Callable:
-    from precipice import curvature
-
-    def last(params):
-        import jax.numpy as jnp
-
-        hessian = curvature.Hessian(problem.loss, params).dense()
-        return {"sharpness": jnp.linalg.eigvalsh(hessian)[-1], "loss": problem.loss(params)}
-
-    return last
-
-
-def _two_steps(process: Any, params: Any) -> Any:
-    import jax
-
-    state = process.init(jax.random.key(0))._replace(params=params)
-    return process.step(process.step(state)).params
