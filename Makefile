@@ -37,7 +37,7 @@ figures: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
-	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W -E -q -b html docs docs/_build/html
 
 clean:
 	rm -rf $(VENV) out docs/_build

@@ -30,10 +30,16 @@ def sawtooth(later_slope=-0.5):
     return trend * (1 + 0.3 * (STEPS % 4 == 3) * (STEPS >= CROSSING))
 
 
-def fig1_dataset(sharpness, sharpness_other, *, loss=None, seeds=1, settings=None):
+def fig1_dataset(sharpness, sharpness_other, *, loss=None, seeds=1, seeds_other=1, settings=None):
     """One dataset of shapira2023/fig1: `sharpness` [probe_step] or [seed, probe_step] at `LR`, and at `LR_OTHER`."""
     settings = settings or dataclasses.replace(
-        digits_settings(), lr=LR, lr_other=LR_OTHER, num_steps=LAST, num_steps_other=LAST, seeds=seeds
+        digits_settings(),
+        lr=LR,
+        lr_other=LR_OTHER,
+        num_steps=LAST,
+        num_steps_other=LAST,
+        seeds=seeds,
+        seeds_other=seeds_other,
     )
     sharp = np.stack([np.broadcast_to(s, (seeds, len(PROBE_STEPS))) for s in (sharpness, sharpness_other)])
     loss = np.broadcast_to(sawtooth() if loss is None else loss, (2, seeds, LAST))

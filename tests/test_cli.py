@@ -1,6 +1,7 @@
 """The command line, in process where it can be: exit statuses, sentences, files, tables."""
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ import precipice
 from precipice import problems, results
 from precipice._checks import InputError
 from precipice.cli import app
+from precipice.cli.status import Exit
 from precipice.figures import report
 from precipice.figures.claims import FAILS, HOLDS, NOT_EVALUATED, Claim, Verdict
 from precipice.papers import networks, registry, runner
@@ -161,7 +163,9 @@ STATUSES = [
     ((*RUN, "--set", "num_steps=0"), 2, "num_steps must be at least 1; got 0."),
     ((*RUN, "--set", "num_steps=21"), 2, "num_steps must be a multiple of every (5); got 21."),
     ((*RUN, "--set", "dataset=imagenet"), 2, "dataset 'imagenet' is unknown; known: cifar10, digits, mnist."),
-    ((*RUN, "--set", "num_examples=1798"), 2, "n must be at most 1797, the number of images there are"),
+    ((*RUN, "--set", "num_examples=1798"), 2, "num_examples must be at most 1797 (images of digits); got 1798."),
+    ((*RUN, "--set", "width=1000000000"), 2, "width, depth, num_examples and num_eigenvalues must fit into"),
+    ((*RUN, "--set", "num_eigenvalues=100000000"), 2, "num_eigenvalues must fit into this machine's"),
     ((*RUN, "--checkpoint-seconds", "-1"), 2, "checkpoint_seconds must be at least 0; got -1.0."),
     # folders
     ((*RUN, "--out", "{w}/file/out"), 2, "Output folder '{w}/file/out' must be writable; got: Not a directory."),
@@ -313,6 +317,26 @@ def test_a_damaged_store_is_replaced_by_a_run(world, tmp_path):
 def test_a_file_in_the_place_of_the_store_is_refused(tmp_path):
     (tmp_path / "shapira2023-fig1.zarr").write_text("mine")
     assert "must be a folder, but there is a file of that name" in refused(*RUN, "--out", tmp_path)
+
+
+def test_a_folder_in_the_place_of_the_picture_is_refused(tmp_path):
+    (tmp_path / "shapira2023-fig1.png").mkdir()
+    assert "must be a file, but there is a folder of that name" in refused(*RUN, "--out", tmp_path)
+
+
+def test_a_disk_that_refuses_is_no_bad_input(tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr("precipice.results.atomic.write_synced", full)
+    result = invoke(*RUN, "--out", tmp_path)
+    assert result.exit_code == Exit.FAILED
+    assert re.match(r"error: File '.*' could not be written: No space left on device;", result.stderr.splitlines()[-1])
+
+
+def test_an_empty_folder_is_no_interrupted_run(tmp_path):
+    (tmp_path / ".shapira2023-fig1-0123456789ab.partial").mkdir()
+    assert "interrupted" not in invoke(*RUN, "--out", tmp_path).stderr
 
 
 def test_a_diverging_run_is_a_labelled_result(tmp_path):
@@ -467,7 +491,7 @@ def test_the_files_that_n_needs_must_be_there_and_whole(no_data, tmp_path, monke
     arguments = (*WITHOUT_DATASET, "--out", tmp_path / "out")
     said = refused(*arguments, "--set", "num_examples=5")
     assert "CIFAR-10 needs the file cifar-10-batches-bin/data_batch_2.bin" in said
-    assert "n must be at most 50000" in refused(*arguments, "--set", "num_examples=50001")
+    assert "num_examples must be at most 50000" in refused(*arguments, "--set", "num_examples=50001")
     batch = no_data / CIFAR10.folder / "data_batch_1.bin"
     batch.write_bytes(batch.read_bytes()[:-1] + b"\x00\x00")
     said = refused(*arguments, "--set", "num_examples=3")
@@ -530,7 +554,9 @@ def test_list_says_whether_data_are_found(no_data, monkeypatch):
     write_batches(no_data, monkeypatch, "data_batch_1.bin")
     assert words(scales()["quick"]) == ("cifar10 (else digits)", True, "cifar10", True)
     assert "not found" not in invoke("list").stdout
-    assert f"1 of 6 files in {no_data / CIFAR10.folder}" in invoke("info").stdout
+    assert f"1 of 6 files in {no_data / CIFAR10.folder}\n" in invoke("info").stdout
+    (no_data / CIFAR10.folder / "data_batch_1.bin").write_bytes(b"another")
+    assert "; wrong md5: data_batch_1.bin (`precipice fetch cifar10` replaces it)\n" in invoke("info").stdout
     assert f"not found in {no_data / 'mnist'}" in invoke("info").stdout
 
 
@@ -598,6 +624,13 @@ def test_gallery_puts_all_pictures_on_a_page(world, tmp_path):
         "| hovering | shapira2023 figure 1b; Cohen et al. 2021, section 3.2 | 1.05 | 1 to 1.2 | holds 1/1 |",
     ):
         assert words in text
+    shutil.copytree(world / "bad" / "half.zarr", tmp_path / "g" / "half.zarr")
+    (tmp_path / "g" / "gallery.md").unlink()
+    result = invoke("gallery", tmp_path / "g")
+    assert result.exit_code == Exit.BAD_INPUT
+    assert re.search(r"half\.zarr' is damaged.* The gallery was made without it\.\n$", result.stderr)
+    assert (tmp_path / "g" / "gallery.md").read_text() == text
+    shutil.rmtree(tmp_path / "g" / "half.zarr")
     pictures[0].write_text("no picture")
     assert f"Picture '{pictures[0]}' cannot be read; delete it and it is drawn again." in refused(
         "gallery", tmp_path / "g"

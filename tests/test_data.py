@@ -669,6 +669,7 @@ def test_found(tmp_path, monkeypatch):
     assert got["cifar10"].missing == tuple(CIFAR10.checksums)
     monkeypatch.setenv("PRECIPICE_DATA", str(tmp_path))
     assert data.found() == got
+    assert data.found(md5=True)["mnist"].wrong == MNIST.splits["train"]  # tiny files in the official format
 
 
 def test_releases_are_consistent():

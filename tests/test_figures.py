@@ -121,7 +121,7 @@ def test_fig1_caption_says_what_was_run(fig1_data):
         "first 1,000 training images of digits (standardise pixels)",
         "mean half squared error",
         "full-batch gradient descent",
-        "2 seed(s) at lr = 0.05 and 1 at 0.1",
+        "2 seeds at lr = 0.05 and 1 seed at lr = 0.1",
         "float64",
         "measured every 20 steps",
         "scale quick",
@@ -142,11 +142,25 @@ def test_fig1_one_panel_alone(fig1_data, panel, tmp_path):
 def test_fig1_a_run_that_is_missing_is_not_drawn(tmp_path):
     missing = np.full(len(PROBE_STEPS), np.nan)
     loss = np.stack([sawtooth()[None], np.full((1, len(STEPS)), np.nan)])
-    data = fig1_dataset(rising(EDGE, 1.05), missing, loss=loss)
+    data = fig1_dataset(rising(EDGE, 1.05), missing, loss=loss, seeds_other=0)
     picture = fig1.plot(data)
     assert in_legend(picture.axes[0]) == ["lr = 0.05"]
-    assert "lr = 0.1" not in in_legend(picture.axes[1])
+    assert in_legend(picture.axes[1]) == ["lr = 0.05", "NTK (Gauss-Newton)", "2/lr = 40"]
+    assert "1 seed at lr = 0.05, float64" in caption(picture)
     assert_drawn(picture, tmp_path)
+
+
+def test_values_beyond_what_an_axis_can_label_are_left_out(tmp_path):
+    loss = sawtooth().copy()
+    loss[-3:] = 1e150, 1e290, 1.7e308
+    sharpness = rising(EDGE, 1.05)
+    sharpness[-1] = -1e301
+    picture = fig1.FIGURE.picture(fig1_dataset(sharpness, rising(EDGE, 1.05), loss=loss))
+    assert_drawn(picture, tmp_path)
+    assert caption(picture).endswith("scale quick. Values beyond 1e+100 are not drawn.")
+    for ax, line in ((picture.axes[0], loss), (picture.axes[1], sharpness)):
+        np.testing.assert_array_equal(np.isnan(ax.lines[0].get_ydata()), np.abs(line) > 1e100)
+        assert max(map(abs, ax.get_ylim())) < 1e3
 
 
 # agarwala2022/fig5 --------------------------------------------------------------------------------------------------
@@ -188,18 +202,23 @@ def test_fig5_eigenvalue_panel(fig5_data):
     assert level(ax, "2/lr = 5") == FIG5_EDGE == 2 / json.loads(fig5_data.attrs["parameters"])["lr"]
 
 
-def test_fig5_caption_says_what_was_run(fig5_data):
-    text = caption(fig5.plot(fig5_data))
+def test_fig5_caption_says_what_was_run():
+    text = caption(fig5.plot(fig5_dataset(oscillation(), crossings(height=0.03), seeds=2)))
     for words in (
         "2 hidden layers of 200 tanh units (torch initialisation)",
         "first 5,000 training images of digits (standardise channels)",
         "classes: all",
         "full-batch gradient descent at lr = 0.4",
-        "window of 100 steps from where lambda_1 first reached 0.97 x 2/lr",
+        "window of 100 steps from step 730, where lambda_1 first reached 0.97 x 2/lr",
         "seed 0 of 2",
         "scale quick",
     ):
         assert words in text
+
+
+def test_fig5_caption_where_the_wait_ran_out():
+    data = fig5_dataset(oscillation(), np.full(len(FIG5_STEPS), 0.5))
+    assert "from step 730, when the wait for 0.97 x 2/lr ended without it" in caption(fig5.plot(data))
 
 
 @pytest.mark.parametrize("panel", fig5.FIGURE.panels)

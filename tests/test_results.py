@@ -538,7 +538,7 @@ def test_save_does_not_replace_what_is_no_store(tmp_path):
     with pytest.raises(InputError, match="there is a file of that name"):
         results.save(small(), tmp_path / "mine" / "thesis.tex")
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "x"
-    with pytest.raises(results.StoreError, match=r"could not be written: (Not a directory|File exists)"):
+    with pytest.raises(results.WriteError, match=r"could not be written: (Not a directory|File exists)"):
         results.save(small(), tmp_path / "mine" / "thesis.tex" / "a.zarr")
 
 
@@ -575,7 +575,7 @@ def test_a_full_disk_leaves_the_old_store(stored, monkeypatch, nth):
 
     before = results.open(stored)
     monkeypatch.setattr(atomic, "write_synced", write)
-    with pytest.raises(results.StoreError, match="written: No space left on device; what was there is kept"):
+    with pytest.raises(results.WriteError, match="written: No space left on device; what was there is kept"):
         results.save(small(), stored)
     same(results.open(stored), before)
     assert [p.name for p in stored.parent.iterdir()] == [stored.name]
@@ -710,7 +710,7 @@ def test_write_bytes_keeps_the_old_content_when_it_fails(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "")
 
     monkeypatch.setattr(atomic, "write_synced", full)
-    with pytest.raises(results.StoreError, match="could not be written: No space left on device"):
+    with pytest.raises(results.WriteError, match="could not be written: No space left on device"):
         results.write_bytes(tmp_path / "a", b"new")
     assert (tmp_path / "a").read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a"]

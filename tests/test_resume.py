@@ -116,7 +116,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
     if damage == "flipped":
         data[len(data) // 2] ^= 1
     path.write_bytes(data[: {"cut": len(data) // 2, "flipped": None, "empty": 0}[damage]])
-    with pytest.raises(StoreError, match=r"is cut, altered or no checkpoint; remove it and start again\.$"):
+    with pytest.raises(StoreError, match=r"remove it and start again \(precipice run --fresh does\)\.$"):
         run(quadratic(), checkpoint=path)
 
 

@@ -13,6 +13,7 @@ from precipice import dynamics, measures
 from precipice._checks import InputError
 from precipice._types import Tracker
 from precipice.dynamics import Descent, gradient_descent, quiet, train
+from precipice.problems import AbstractProblem
 from precipice.results import Status, StopReason
 from test_processes import flat, problem_of, process_of, steps_of
 
@@ -136,6 +137,38 @@ def test_a_diverging_run_ends_as_a_result():
     assert list(result.probe_step) == list(range(0, 301, 50))
     assert len(result.loss) == 323
     np.testing.assert_allclose(result.loss[10], 5 * 81.0**10)
+
+
+class Quartic(AbstractProblem):
+    """sum p^4: descent from 2 at lr 1 goes -30, 1e5, -6e15, 8e47, -2e144, and there 12 p^2 v overflows when squared."""
+
+    def init(self, key):
+        return 2 * jnp.ones(2)
+
+    def loss(self, params, batch=None):
+        return jnp.sum(params**4)
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_curvature_that_overflows_at_finite_parameters_is_divergence(every, tmp_path):
+    problem = Quartic()
+    options = {"trackers": (measures.track_hessian(problem, key=KEY, num=1),), "checkpoint": tmp_path / "c.npz"}
+    first, resumed = (
+        run(Descent(problem, gradient_descent(1.0)), num_steps=20, every=every, **options) for _ in range(2)
+    )
+    assert (first.status, first.stop_reason) == (Status.DIVERGED, StopReason.DIVERGED)
+    assert first.diverged_at == int(first.state.step) == 5
+    assert np.isfinite(first.state.params).all()
+    assert list(first.probe_step) == list(range(0, 5, every))
+    assert np.isfinite(first.saved["hessian_eigenvalue"]).all()
+    assert_same(first, resumed)
+
+
+def test_curvature_that_is_not_finite_at_the_start_is_bad_input():
+    problem = Quartic()
+    process = Descent(problem, gradient_descent(1.0), start=jnp.full(2, 1e100))
+    with pytest.raises(InputError, match=r"^products of an operator must be finite; got NaN or inf"):
+        run(process, trackers=(measures.track_hessian(problem, key=KEY, num=1),))
 
 
 def test_losses_before_each_step():

@@ -9,6 +9,10 @@ class InputError(ValueError):
     """Bad input: the message is one sentence that says what was wrong, the rule, and the value."""
 
 
+class NonFiniteError(InputError):
+    """NaN or inf where a finite number is needed: bad input at the start of a run, divergence later in it."""
+
+
 def positive(name: str, value: float) -> None:
     """Refuse a number that is not finite and above zero."""
     if not (math.isfinite(value) and value > 0):

@@ -15,6 +15,7 @@ from precipice.cli.status import reported
 
 if TYPE_CHECKING:
     from precipice.papers.figure import Figure, Scale
+    from precipice.problems.data.files import Found
 
 _PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "xarray", "zarr", "matplotlib")
 
@@ -89,17 +90,18 @@ def info(data: Data = None) -> None:
             ("devices", ", ".join(f"{d.platform}: {d.device_kind}" for d in jax.devices())),
             ("precision", f"as each figure's settings say; JAX's default here is {jnp.result_type(float)}"),
             ("threads", f"{num_threads()} ({pinned})"),
-            *((f"data {name}", _files(where)) for name, where in found(data).items()),
+            *((f"data {name}", _files(name, where)) for name, where in found(data, md5=True).items()),
             ("data digits", "comes with scikit-learn"),
         ]
     )
 
 
-def _files(where: Any) -> str:
+def _files(name: str, where: "Found") -> str:
     total = len(where.present) + len(where.missing)
     if not where.present:
         return f"not found in {where.folder}"
-    return f"{len(where.present)} of {total} files in {where.folder}"
+    wrong = f"; wrong md5: {', '.join(where.wrong)} (`precipice fetch {name}` replaces it)" if where.wrong else ""
+    return f"{len(where.present)} of {total} files in {where.folder}{wrong}"
 
 
 @reported

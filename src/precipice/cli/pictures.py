@@ -56,17 +56,28 @@ def gallery(
     """Put all pictures of a folder on one page, with their claims.
 
     Writes DIR/gallery.png (all pictures) and DIR/gallery.md (what was run, claim tables).
+    A dataset that is damaged is left out and named, with exit status 2.
     """
-    from precipice.cli.stores import open_stores
+    from precipice.cli.stores import open_store
     from precipice.figures.gallery import write
     from precipice.results import check_writable
 
     if not folder.is_dir():
         raise InputError(f"gallery needs a folder of results; '{folder}' is none.")
-    opened = open_stores([str(path) for path in sorted(folder.glob("*.zarr"))], folder)
+    opened, refused = [], []
+    for path in sorted(folder.glob("*.zarr")):
+        try:
+            opened.append(open_store(str(path), folder))
+        except InputError as error:
+            refused.append(error)
+    unread = " ".join(map(str, refused))
+    if refused and not opened:
+        raise InputError(unread)
     check_writable(folder)
     png, page = write([_entry(one) for one in sorted(opened, key=lambda one: one.is_control)], folder)
     text.lines([("pictures", png), ("text", page)])
+    if refused:
+        raise InputError(f"{unread} The gallery was made without {'it' if len(refused) == 1 else 'them'}.")
 
 
 def _entry(opened: "Opened") -> "Entry":
@@ -108,4 +119,4 @@ def _tally(opened: "Opened", verdicts: "Sequence[Verdict]") -> str:
 
 def caption(opened: "Opened") -> str:
     """What was run, in the words under the picture."""
-    return " ".join(opened.figure.plot(opened.dataset, opened.figure.panels[0]).get_supxlabel().split())
+    return " ".join(opened.figure.picture(opened.dataset, opened.figure.panels[0]).get_supxlabel().split())

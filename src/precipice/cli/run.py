@@ -11,7 +11,7 @@ from precipice._checks import InputError
 from precipice.cli import text
 from precipice.cli.check import judged, status_of
 from precipice.cli.options import DEFAULT_OUT, Assignments, Data, Out, Panel, Resume, Size
-from precipice.cli.status import Exit, reported
+from precipice.cli.status import Exit, reported, status_of_error
 
 if TYPE_CHECKING:
     from precipice.cli.display import Display
@@ -136,7 +136,7 @@ def _attempt(request: "Request", shown: "Display") -> tuple[tuple[str, ...], Exi
         words = [*report.divergences(opened.dataset), report.tally(judged(opened))]
     except InputError as error:
         shown.say(f"error: {name}: {error}")
-        return (name, request.scale, "-", f"fails: {error}"), Exit.BAD_INPUT
+        return (name, request.scale, "-", f"fails: {error}"), status_of_error(error)
     except Exception as error:
         shown.say(traceback.format_exc())
         return (name, request.scale, "-", f"fails: {type(error).__name__}: {error}"), Exit.FAILED

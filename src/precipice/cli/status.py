@@ -22,8 +22,18 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+def status_of_error(error: InputError) -> Exit:
+    """FAILED where the disk refused, which no input mends; else BAD_INPUT."""
+    from precipice.results import WriteError
+
+    return Exit.FAILED if isinstance(error, WriteError) else Exit.BAD_INPUT
+
+
 def reported(command: Callable[P, None]) -> Callable[P, None]:
-    """The command with `InputError` reported on one line, status 2, and an interruption with status 130."""
+    """The command with `InputError` reported on one line, status 2 (1 where the disk refused).
+
+    An interruption ends with status 130.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -31,7 +41,7 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
         except InputError as error:
             typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(Exit.BAD_INPUT) from None
+            raise typer.Exit(status_of_error(error)) from None
         except KeyboardInterrupt:
             typer.echo("interrupted; run the same command to continue", err=True)
             raise typer.Exit(Exit.INTERRUPTED) from None

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 from threadpoolctl import ThreadpoolController
 
-from precipice._checks import InputError, at_least, at_most, positive
+from precipice._checks import InputError, NonFiniteError, at_least, at_most, positive
 from precipice._types import PRNGKey
 from precipice.curvature.lanczos import Limits, Pairs, top_pairs
 from precipice.curvature.operator import AbstractOperator, dtype_of, linear_product, linearised, unflatten
@@ -91,7 +91,8 @@ def eigs(
     400 or less).
 
     Raises:
-        InputError: num, rtol or max_products out of range; non-finite products (the point or the data hold NaN).
+        InputError: num, rtol or max_products out of range.
+        NonFiniteError: the operator's products are not finite: the point or the data hold NaN, or they overflow.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -114,8 +115,10 @@ def eigs(
     def product(v):
         image = linear_product(linear, like, jnp.asarray(v))
         image = np.asarray(image) if on_host else image
-        if not np.isfinite(float(image @ image)):
-            raise InputError("products of an operator must be finite; got NaN or inf (check parameters and data).")
+        with np.errstate(over="ignore", invalid="ignore"):
+            squared = float(image @ image)
+        if not np.isfinite(squared):
+            raise NonFiniteError("products of an operator must be finite; got NaN or inf (check parameters and data).")
         return sign * image
 
     def empty(capacity):

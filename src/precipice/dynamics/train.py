@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from precipice._checks import InputError
+from precipice._checks import InputError, NonFiniteError
 from precipice._types import PRNGKey, Tracker
 from precipice.dynamics.advance import advance, all_finite
 from precipice.dynamics.checkpoints import Journey, restore, store
@@ -31,7 +31,8 @@ class Training(NamedTuple):
         state: the final state; the last finite one if the run diverged.
         status: `results.Status.DONE` or `DIVERGED`.
         stop_reason: why it ended.
-        diverged_at: the step that would have made a parameter non-finite, or -1.
+        diverged_at: the step that would have made a parameter non-finite, or at which curvature overflowed when it was
+            measured; -1 if neither happened.
     """
 
     saved: dict[str, np.ndarray]
@@ -78,7 +79,8 @@ def train(
         progress: `progress.bar` or `progress.quiet`.
 
     Raises:
-        InputError: schedule or names do not fit; the start is not finite; the checkpoint belongs to another run.
+        InputError: schedule or names do not fit; the start or its curvature is not finite; the checkpoint belongs to
+            another run.
     """
     check_schedule(num_steps, every)
     journey = _begun(process, key, trackers, checkpoint, fingerprint)
@@ -86,7 +88,7 @@ def train(
     with progress(title, num_steps) as report:
         while True:
             if journey.alive and (not journey.records or journey.records[-1]["probe_step"] != int(journey.state.step)):
-                journey = _measure(journey, probes, trackers)
+                journey = _measured(journey, probes, trackers)
             reason = _ended(journey, stops, num_steps)
             _tell(report, journey)
             if checkpoint is not None and (reason or time.monotonic() - last >= checkpoint_seconds):
@@ -112,6 +114,16 @@ def _begun(
 
 
 _compiled_probes = eqx.filter_jit(measured)
+
+
+def _measured(journey: Journey, probes: Sequence[Probe], trackers: Sequence[Tracker]) -> Journey:
+    """`journey` with one more measurement; no longer alive where curvature overflows at parameters still finite."""
+    try:
+        return _measure(journey, probes, trackers)
+    except NonFiniteError:
+        if not journey.records:  # the start itself, or the data
+            raise
+        return journey._replace(alive=False)
 
 
 def _measure(journey: Journey, probes: Sequence[Probe], trackers: Sequence[Tracker]) -> Journey:

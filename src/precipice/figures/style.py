@@ -28,6 +28,17 @@ def panels(num: int) -> "tuple[Picture, list[Axes]]":
     return picture, axes
 
 
+DRAWN = 1e100
+"""What is larger in size is not drawn: a diverged run's last values, whose axes matplotlib cannot label."""
+
+
+def drawable(dataset: "xarray.Dataset") -> "tuple[xarray.Dataset, bool]":
+    """The dataset with NaN in place of values beyond `DRAWN` in size, and whether there were any."""
+    far = {name: abs(dataset[name]) > DRAWN for name in dataset.data_vars if dataset[name].dtype.kind == "f"}
+    far = {name: beyond for name, beyond in far.items() if bool(beyond.any())}
+    return dataset.assign({name: dataset[name].where(~beyond) for name, beyond in far.items()}), bool(far)
+
+
 def seed_line(seed: int) -> dict[str, Any]:
     """Line style of a seed: the first stands out, the others are faint."""
     return {"linewidth": 1.3, "alpha": 1.0} if seed == 0 else {"linewidth": 0.8, "alpha": 0.4}
@@ -47,6 +58,11 @@ def caption(picture: "Picture", text: str) -> None:
 def parameters(dataset: "xarray.Dataset") -> dict[str, Any]:
     """The settings recorded with a dataset."""
     return json.loads(dataset.attrs["parameters"])
+
+
+def count(number: int, noun: str) -> str:
+    """``1 seed``, ``3 seeds``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def network(settings: dict[str, Any]) -> str:

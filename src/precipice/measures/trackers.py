@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from precipice._checks import InputError
+from precipice._checks import InputError, at_least, at_most
 from precipice._types import Params, PRNGKey, Tracker, Values
 from precipice.curvature import AbstractOperator, Eigs, Hessian, chunked, eigs, gram
 from precipice.problems import AbstractProblem, Supervised
@@ -102,7 +102,10 @@ def track_ntk(
 
 
 def _empty(like: Any, num: int) -> dict[str, Any]:
-    kept = min(num + GUARD, sum(leaf.size for leaf in jax.tree.leaves(like)))
+    size = sum(leaf.size for leaf in jax.tree.leaves(like))
+    at_least("num", num, 1)
+    at_most("num", num, size, "the size of the operator")
+    kept = min(num + GUARD, size)
     vectors = jax.tree.map(lambda leaf: jnp.zeros((kept, *leaf.shape), leaf.dtype), like)
     return {"vectors": vectors, "measurements": jnp.zeros((), jnp.int32)}
 

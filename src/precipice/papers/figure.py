@@ -104,6 +104,17 @@ class Figure:
     main_claim: str
     claim_panels: Mapping[str, str]
 
+    def picture(self, dataset: "xarray.Dataset", panel: str | None = None) -> "Picture":
+        """What `plot` draws, without the values of a diverged run that no axis can show; the caption then says so."""
+        from precipice.figures import style
+
+        shown, cut = style.drawable(dataset)
+        picture = self.plot(shown, panel)
+        if cut:
+            words = " ".join(picture.get_supxlabel().split())
+            style.caption(picture, f"{words} Values beyond {style.DRAWN:.0e} are not drawn.")
+        return picture
+
     @property
     def paper(self) -> str:
         """The paper's citation key."""

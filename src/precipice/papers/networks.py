@@ -1,15 +1,16 @@
 """Fully connected networks trained by gradient descent, as the papers' figures describe them in settings."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from precipice import dynamics, measures, problems
-from precipice._checks import at_least, one_of, positive
+from precipice._checks import InputError, at_least, at_most, one_of, positive
 from precipice._types import Tracker
 from precipice.papers.figure import Context
 from precipice.results import Status, StopReason, pad_runs
@@ -39,8 +40,19 @@ PREPROCESSING = {
         problems.standardise_pixels,
     )
 }
-DATASETS = ("cifar10", "mnist", "digits")
+
+
+class Images(NamedTuple):
+    """A data set's pixels in an image and training images."""
+
+    pixels: int
+    examples: int
+
+
+DATASETS = {"cifar10": Images(3 * 32 * 32, 50_000), "mnist": Images(28 * 28, 60_000), "digits": Images(8 * 8, 1797)}
 PRECISIONS = {"float32": jnp.float32, "float64": jnp.float64}
+VECTORS = 10
+"""Vectors of the parameters' size that any training with measurements holds: parameters, gradient, a small basis."""
 
 
 class NetworkSettings(Protocol):
@@ -92,8 +104,12 @@ class NetworkSettings(Protocol):
         ...
 
 
-def check_network(settings: NetworkSettings) -> None:
-    """Refuse settings that describe no network, data or descent.
+def check_network(settings: NetworkSettings, num_eigenvalues: int = 2) -> None:
+    """Refuse settings that describe no network, data or descent, or one that cannot fit into the machine's memory.
+
+    Args:
+        settings: the settings.
+        num_eigenvalues: how many of a spectrum are measured; each keeps a vector of the parameters' size.
 
     Raises:
         InputError: naming the setting, its rule and the value.
@@ -106,6 +122,26 @@ def check_network(settings: NetworkSettings) -> None:
     positive("lr", settings.lr)
     for name in ("num_examples", "width", "depth"):
         at_least(name, getattr(settings, name), 1)
+    at_least("num_eigenvalues", num_eigenvalues, 1)
+    at_most("num_examples", settings.num_examples, DATASETS[settings.dataset].examples, f"images of {settings.dataset}")
+    _check_memory(settings, num_eigenvalues)
+
+
+def _check_memory(settings: NetworkSettings, num_eigenvalues: int) -> None:
+    """Refuse what certainly does not fit: a floor of what a training and its measurements hold, not an estimate."""
+    width, depth = settings.width, settings.depth
+    pixels = DATASETS[settings.dataset].pixels
+    parameters = width * pixels + (depth - 1) * width**2
+    vectors = VECTORS + num_eigenvalues
+    activations = settings.num_examples * (pixels + width * depth)
+    needed = (parameters * vectors + activations) * jnp.dtype(PRECISIONS[settings.precision]).itemsize
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise InputError(
+            f"width, depth, num_examples and num_eigenvalues must fit into this machine's {there / 2**30:.1f} GiB of "
+            f"memory; width {width}, depth {depth}, {settings.num_examples} examples and {num_eigenvalues} eigenvalues "
+            f"need more than {needed / 2**30:.3g} GiB."
+        )
 
 
 def problem_for(

@@ -48,6 +48,10 @@ def prepare(request: Request) -> None:
     check_writable(request.out)
     if request.store.is_file():
         raise InputError(f"Store '{request.store}' must be a folder, but there is a file of that name; move it away.")
+    if request.picture.is_dir():
+        raise InputError(
+            f"Picture '{request.picture}' must be a file, but there is a folder of that name; move it away."
+        )
 
 
 def run(request: Request, progress: Any, say: Say) -> Outcome:
@@ -92,7 +96,7 @@ def draw(figure: Figure, dataset: "xarray.Dataset", path: Path, panel: str | Non
     from precipice.figures import style
 
     check_panel(figure, panel)
-    style.save(figure.plot(dataset, panel), path)
+    style.save(figure.picture(dataset, panel), path)
 
 
 def settings_of(figure: Figure, dataset: "xarray.Dataset") -> Any:
@@ -131,8 +135,8 @@ def _open_partial(request: Request, partial: Path, say: Say) -> float:
     elif marker.exists():
         say(f"continuing the interrupted run in {partial}")
         spent = max(0.0, max(path.stat().st_mtime for path in partial.iterdir()) - _started(marker))
-    elif others := sorted(request.out.glob(f".{request.stem}-*.partial")):
-        say(f"an interrupted run with other settings, versions or threads is left alone: {others[0]}")
+    elif others := sorted(request.out.glob(f".{request.stem}-*.partial/{_MARKER}")):
+        say(f"an interrupted run with other settings, versions or threads is left alone: {others[0].parent}")
     write_bytes(marker, json.dumps({"figure": request.figure.id, "started": time.time() - spent}).encode())
     return spent
 

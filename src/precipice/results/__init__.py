@@ -17,6 +17,7 @@ from precipice.results.checkpoint import save_checkpoint as save_checkpoint
 from precipice.results.dataset import pad_runs as pad_runs
 from precipice.results.dataset import to_dataset as to_dataset
 from precipice.results.errors import StoreError as StoreError
+from precipice.results.errors import WriteError as WriteError
 from precipice.results.provenance import num_threads as num_threads
 from precipice.results.provenance import parameters_key as parameters_key
 from precipice.results.provenance import provenance as provenance

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from precipice._checks import InputError
-from precipice.results.errors import StoreError
+from precipice.results.errors import WriteError
 
 _DAY = 86_400.0
 
@@ -20,7 +20,7 @@ def write_bytes(path: str | os.PathLike, data: bytes | bytearray | memoryview) -
     writers that were killed are removed. The folder is created if need be.
 
     Raises:
-        StoreError: the file could not be written (no permission, disk full); the old content is untouched.
+        WriteError: the file could not be written (no permission, disk full); the old content is untouched.
     """
     target = Path(os.path.realpath(path))
     aside = aside_name(target, "tmp")
@@ -31,7 +31,7 @@ def write_bytes(path: str | os.PathLike, data: bytes | bytearray | memoryview) -
         os.replace(aside, target)
         sync_directory(target.parent)
     except OSError as error:
-        raise StoreError(f"File '{path}' could not be written: {reason(error)}; what was there is kept.") from error
+        raise WriteError(f"File '{path}' could not be written: {reason(error)}; what was there is kept.") from error
     finally:
         remove(aside)
 

@@ -37,7 +37,7 @@ def save_checkpoint(path: str | os.PathLike, arrays: Mapping[str, Any], meta: Ma
 
     Raises:
         InputError: a name that is not text, an array that is not numeric, metadata that JSON cannot hold.
-        StoreError: the file could not be written; the old one is kept.
+        WriteError: the file could not be written; the old one is kept.
 
     Example:
         >>> import tempfile
@@ -78,7 +78,10 @@ def load_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dic
         raise StoreError(f"Checkpoint '{path}' cannot be read: {reason(error)}.") from error
     body, digest = memoryview(data)[:-_DIGITS], data[-_DIGITS:]
     if not body[-len(_COMMENT) :] == _COMMENT or digest != _digest(body):
-        raise StoreError(f"Checkpoint '{path}' is cut, altered or no checkpoint; remove it and start again.")
+        raise StoreError(
+            f"Checkpoint '{path}' is cut, altered or no checkpoint; remove it and start again "
+            "(precipice run --fresh does)."
+        )
     with np.load(io.BytesIO(data), allow_pickle=False) as entries:
         arrays = {name: entries[name] for name in entries.files if name != _META}
         return arrays, json.loads(entries[_META])

@@ -14,7 +14,7 @@ from precipice._checks import InputError
 from precipice.results.atomic import reason
 from precipice.results.attributes import plain
 from precipice.results.checksums import ATTRIBUTES, FILES, seal, sealed_files
-from precipice.results.errors import StoreError
+from precipice.results.errors import StoreError, WriteError
 from precipice.results.swap import place, write_folder
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def save(ds: "xarray.Dataset", path: str | os.PathLike, *, overwrite: bool = Tru
     Raises:
         InputError: a variable that is not numeric, an attribute that does not fit, a path that must not be
             overwritten.
-        StoreError: the disk refused (full, no permission); the store that was there is kept.
+        WriteError: the disk refused (full, no permission); the store that was there is kept.
 
     Example:
         >>> import tempfile, xarray
@@ -58,7 +58,7 @@ def save(ds: "xarray.Dataset", path: str | os.PathLike, *, overwrite: bool = Tru
         _check_target(target, str(path), overwrite=overwrite)
         write_folder(target, files, overwrite=overwrite)
     except OSError as error:
-        raise StoreError(f"Store '{path}' could not be written: {reason(error)}; what was there is kept.") from error
+        raise WriteError(f"Store '{path}' could not be written: {reason(error)}; what was there is kept.") from error
 
 
 def open(path: str | os.PathLike) -> "xarray.Dataset":

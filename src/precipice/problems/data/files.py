@@ -29,20 +29,23 @@ DataDir = str | os.PathLike[str] | None
 
 
 class Found(NamedTuple):
-    """Which files of a release are present in `folder`, by name only: md5s are checked on loading."""
+    """Which files of a release are in `folder`: those present by name, and of these the ones known to be wrong."""
 
     folder: Path
     present: tuple[str, ...]
     missing: tuple[str, ...]
+    wrong: tuple[str, ...] = ()
 
 
-def found(data_dir: DataDir = None) -> dict[str, Found]:
+def found(data_dir: DataDir = None, *, md5: bool = False) -> dict[str, Found]:
     """For each known release: the folder where it is looked for, and the files present and missing there.
 
     Args:
         data_dir: the data directory; by default ``PRECIPICE_DATA``, else the user's cache.
+        md5: also read the files and say whose md5 is wrong (0.4 s for all); without it, by name only, as loading
+            checks them anyway.
     """
-    return {name: _survey(release, _root(data_dir)) for name, release in RELEASES.items()}
+    return {name: _survey(release, _root(data_dir), md5) for name, release in RELEASES.items()}
 
 
 def fetch(
@@ -128,10 +131,12 @@ def _root(data_dir: DataDir) -> Path:
     return Path(data_dir or os.environ.get(VARIABLE) or pooch.os_cache("precipice")).expanduser()
 
 
-def _survey(release: Release, root: Path) -> Found:
+def _survey(release: Release, root: Path, md5: bool) -> Found:
     folder = root / release.folder
     present = tuple(file for file in release.checksums if (folder / file).is_file())
-    return Found(folder, present, tuple(file for file in release.checksums if file not in present))
+    missing = tuple(file for file in release.checksums if file not in present)
+    wrong = tuple(file for file in present if md5 and _md5_if_present(folder / file) != release.checksums[file])
+    return Found(folder, present, missing, wrong)
 
 
 def _md5_if_present(path: Path) -> str | None:

@@ -65,9 +65,17 @@ def caption(dataset: "xarray.Dataset") -> str:
     from precipice.figures import style
 
     settings = style.parameters(dataset)
+    first = dataset.isel(seed=0)
+    height = float(first["ntk_eigenvalue"].isel(eigenvalue=0, probe_step=0)) / float(first["edge"])
+    reached = height >= settings["onset"] * (1 - 1e-3)  # to the tolerance of the measurements before the window
+    where = (
+        f"from step {int(first['window_start'])}, where lambda_1 first reached {settings['onset']:g} x 2/lr"
+        if reached
+        else f"from step {int(first['window_start'])}, when the wait for {settings['onset']:g} x 2/lr ended without it"
+    )
     return (
         f"{style.network(settings)} (classes: {settings['classes']}), full-batch gradient descent at "
-        f"lr = {settings['lr']:g}, {settings['precision']}; window of {settings['window']} steps from where lambda_1 "
-        f"first reached {settings['onset']:g} x 2/lr; seed 0 of {settings['seeds']}; "
+        f"lr = {settings['lr']:g}, {settings['precision']}; window of {settings['window']} steps "
+        f"{where}; seed 0 of {settings['seeds']}; "
         f"scale {dataset.attrs.get('scale', 'custom')}."
     )

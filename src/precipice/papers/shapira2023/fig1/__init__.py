@@ -83,7 +83,7 @@ FIGURE = Figure(
     title="A tanh network at the edge of stability: loss and sharpness under gradient descent",
     panels=PANELS,
     scales={
-        "quick": Scale(quick_settings, "about a minute", "cifar10 (else digits)"),
+        "quick": Scale(quick_settings, "about 80 seconds", "cifar10 (else digits)"),
         "paper": Scale(paper_settings, "about an hour", "cifar10"),
     },
     validate=validate,

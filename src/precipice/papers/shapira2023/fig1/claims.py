@@ -113,7 +113,8 @@ CLAIMS = (
         "From then on sharpness hovers at or just above 2/lr.",
         "shapira2023 figure 1b; Cohen et al. 2021, section 3.2",
         (1.0, 1.2),
-        "median sharpness after the first crossing over 2/lr; Cohen et al. describe it as just above 2/lr",
+        "median sharpness after the first crossing over 2/lr (the largest sharpness over 2/lr where it never crosses); "
+        "Cohen et al. describe it as just above 2/lr",
         _level,
     ),
     Claim(

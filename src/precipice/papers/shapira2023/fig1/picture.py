@@ -44,6 +44,8 @@ def _plot_sharpness(ax, dataset: "xarray.Dataset") -> None:
     from precipice.figures import style
 
     for index, lr in enumerate(dataset["lr"].values):
+        if not np.isfinite(dataset["hessian_eigenvalue"].isel(lr=index)).any():
+            continue  # not run
         colour = style.COLOURS[index]
         for seed in range(dataset.sizes["seed"]):
             one = dataset.isel(lr=index, seed=seed)
@@ -67,8 +69,9 @@ def caption(dataset: "xarray.Dataset") -> str:
     from precipice.figures import style
 
     settings = style.parameters(dataset)
+    runs = [(settings["seeds"], settings["lr"]), (settings["seeds_other"], settings["lr_other"])]
+    said = " and ".join(f"{style.count(seeds, 'seed')} at lr = {lr:g}" for seeds, lr in runs if seeds)
     return (
-        f"{style.network(settings)}, full-batch gradient descent, {settings['seeds']} seed(s) at "
-        f"lr = {settings['lr']:g} and {settings['seeds_other']} at {settings['lr_other']:g}, {settings['precision']}, "
+        f"{style.network(settings)}, full-batch gradient descent, {said}, {settings['precision']}, "
         f"measured every {settings['every']} steps; scale {dataset.attrs.get('scale', 'custom')}."
     )

@@ -132,7 +132,7 @@ def validate(settings: Settings) -> None:
     from precipice.dynamics.simulate import check_schedule
     from precipice.papers.networks import check_network
 
-    check_network(settings)
+    check_network(settings, settings.num_eigenvalues)
     positive("lr_other", settings.lr_other)
     if settings.lr_other == settings.lr:
         raise InputError(f"lr_other must differ from lr; both are {settings.lr:g}.")
@@ -141,7 +141,6 @@ def validate(settings: Settings) -> None:
     at_least("seeds", settings.seeds, 1)
     at_least("seeds_other", settings.seeds_other, 0)
     at_most("seeds_other", settings.seeds_other, settings.seeds, "the number of seeds")
-    at_least("num_eigenvalues", settings.num_eigenvalues, 1)
     at_least("rtol", settings.rtol, 1e-12)
     at_least("stop_accuracy", settings.stop_accuracy, 0)
     at_most("stop_accuracy", settings.stop_accuracy, 1)
