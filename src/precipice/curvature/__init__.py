@@ -12,6 +12,7 @@ from precipice.curvature.jacobian import Jacobian as Jacobian
 from precipice.curvature.ntk import NTK as NTK
 from precipice.curvature.ntk import gram as gram
 from precipice.curvature.operator import AbstractOperator as AbstractOperator
+from precipice.curvature.third import third_derivative as third_derivative
 from precipice.curvature.trace import Estimate as Estimate
 from precipice.curvature.trace import trace as trace
 from precipice.curvature.tridiagonal import TopEigenvalue as TopEigenvalue

@@ -16,6 +16,9 @@ from precipice.measures.degree_two import degree_two_offset as degree_two_offset
 from precipice.measures.degree_two import degree_two_step as degree_two_step
 from precipice.measures.degree_two import degree_two_two_step as degree_two_two_step
 from precipice.measures.edge import edge as edge
+from precipice.measures.edge_point import EdgePoint as EdgePoint
+from precipice.measures.edge_point import edge_point as edge_point
+from precipice.measures.edge_point import project_to_edge as project_to_edge
 from precipice.measures.probes import accuracy as accuracy
 from precipice.measures.probes import gradient_norm as gradient_norm
 from precipice.measures.probes import sharpness as sharpness
@@ -31,3 +34,9 @@ from precipice.measures.self_stabilization import stabilization_invariant as sta
 from precipice.measures.self_stabilization import turning_displacement as turning_displacement
 from precipice.measures.trackers import track_hessian as track_hessian
 from precipice.measures.trackers import track_ntk as track_ntk
+from precipice.measures.two_layer_linear import LinearNetworkState as LinearNetworkState
+from precipice.measures.two_layer_linear import fixed_kernel_overlap as fixed_kernel_overlap
+from precipice.measures.two_layer_linear import two_layer_linear_gap as two_layer_linear_gap
+from precipice.measures.two_layer_linear import two_layer_linear_sharpening as two_layer_linear_sharpening
+from precipice.measures.two_layer_linear import two_layer_linear_state as two_layer_linear_state
+from precipice.measures.two_layer_linear import two_layer_linear_step as two_layer_linear_step

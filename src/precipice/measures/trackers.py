@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from precipice._checks import InputError, at_least, at_most
 from precipice._types import Params, PRNGKey, Tracker, Values
-from precipice.curvature import AbstractOperator, Eigs, Hessian, chunked, eigs, gram
+from precipice.curvature import AbstractOperator, Chunks, Eigs, Hessian, chunked, eigs, gram
 from precipice.problems import AbstractProblem, Supervised
 
 GUARD = 1
@@ -49,11 +49,7 @@ def track_hessian(
     Raises:
         InputError: a chunk size for a problem without data.
     """
-    data = None
-    if chunk_size is not None:
-        if not isinstance(problem, Supervised):
-            raise InputError(f"chunk_size needs a problem with data (Supervised); got {type(problem).__name__}.")
-        data = chunked(problem.data, chunk_size)
+    data = chunks_of(problem, chunk_size)
 
     def update(state: Any, memory: Any) -> tuple[Values, Any]:
         found, memory = _warm(
@@ -83,7 +79,7 @@ def track_ntk(
 
     References: agarwala2022, section 4 (there with the bare J J^T, whose eigenvectors are the same for squared losses).
     """
-    data = problem.data if chunk_size is None else chunked(problem.data, chunk_size)
+    data = problem.data if chunk_size is None else chunks_of(problem, chunk_size)
 
     def init(state: Any) -> Any:
         like = jax.eval_shape(problem.outputs, state.params)
@@ -99,6 +95,19 @@ def track_ntk(
         return values, new
 
     return Tracker(init, update)
+
+
+def chunks_of(problem: AbstractProblem, chunk_size: int | None) -> Chunks | None:
+    """The problem's data in chunks of so many examples, or None.
+
+    Raises:
+        InputError: a chunk size for a problem without data.
+    """
+    if chunk_size is None:
+        return None
+    if not isinstance(problem, Supervised):
+        raise InputError(f"chunk_size needs a problem with data (Supervised); got {type(problem).__name__}.")
+    return chunked(problem.data, chunk_size)
 
 
 def _empty(like: Any, num: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from precipice.papers.agarwala2022.fig5 import FIGURE as AGARWALA2022_FIG5
 from precipice.papers.figure import Figure
 from precipice.papers.shapira2023.fig1 import FIGURE as SHAPIRA2023_FIG1
 from precipice.papers.shapira2023.fig2 import FIGURE as SHAPIRA2023_FIG2
+from precipice.papers.shapira2023.sec5 import FIGURE as SHAPIRA2023_SEC5
 from precipice.papers.zhu2022.fig1 import FIGURE as ZHU2022_FIG1
 from precipice.papers.zhu2022.fig2 import FIGURE as ZHU2022_FIG2
 from precipice.papers.zhu2022.fig5 import FIGURE as ZHU2022_FIG5
@@ -26,6 +27,7 @@ _ALL = (
     AGARWALA2022_FIG5,
     SHAPIRA2023_FIG1,
     SHAPIRA2023_FIG2,
+    SHAPIRA2023_SEC5,
     ZHU2022_FIG1,
     ZHU2022_FIG2,
     ZHU2022_FIG5,

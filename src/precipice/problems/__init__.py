@@ -43,3 +43,4 @@ from precipice.problems.problem import AbstractProblem as AbstractProblem
 from precipice.problems.scalar_network import ScalarNetwork as ScalarNetwork
 from precipice.problems.self_stabilizing import SelfStabilizing as SelfStabilizing
 from precipice.problems.supervised import Supervised as Supervised
+from precipice.problems.two_layer_linear import TwoLayerLinear as TwoLayerLinear

@@ -35,6 +35,7 @@ _AGARWALA = "Agarwala, Pedregosa and Pennington, 2022, Second-order regression m
 _HUTCHINSON = "Hutchinson, 1989, A stochastic estimator of the trace of the influence matrix"
 
 _DAMIAN = "Damian, Nichani and Lee, 2022, Self-stabilization"
+_LI = "Li, Wang and Li, 2022, Analyzing sharpness along GD trajectory: progressive sharpening and edge of stability"
 _ZHU = "Zhu et al., 2023, Understanding edge-of-stability training dynamics with a minimalist example"
 
 _RANKED = ("probe_step", "eigenvalue")
@@ -177,7 +178,7 @@ _VARIABLES = (
         "diverged_at",
         (),
         "1",
-        "First step at which the loss was not finite or passed its limit, -1 if there is none.",
+        "Step that would have made a parameter non-finite, or at which curvature overflowed; -1 if there is none.",
         "definition",
     ),
     Variable(
@@ -196,6 +197,19 @@ _VARIABLES = (
         _DAMIAN,
     ),
     Variable("excess_sharpness", ("step",), "1", "y: predicted sharpness minus 2/lr.", _DAMIAN),
+    # shapira2023, two-layer linear network
+    Variable("residual_overlap", ("step",), "1", "<F, D>: outputs times residuals, summed over examples.", _LI),
+    Variable("output_weight_norm", ("step",), "1", "|a|^2, the squared norm of the output weights.", _LI),
+    Variable(
+        "recurrence_error",
+        ("step",),
+        "1",
+        "Largest difference in D, |a|^2 and M between the recurrences and gradient descent on the weights.",
+        "definition",
+    ),
+    Variable("kernel_along_data", ("probe_step",), "1", "v1 . M v1, v1 the top eigenvector of the data's Gram.", _LI),
+    Variable("kernel_along_data_bound", ("probe_step",), "1", "2 c/m, the bound of lambda_1(M) - v1 . M v1.", _LI),
+    Variable("counterexample_overlap", (), "1", "<F, D> after one step at lr lambda = (1.6, 1.2, 0.3).", _LI),
     # zhu2022, layered networks
     Variable("probe_loss", ("probe_step",), "1", "Mean training loss at the steps of the probes.", "definition"),
     # zhu2022, scalar networks
