@@ -17,6 +17,7 @@ from precipice.measures.degree_two import degree_two_step as degree_two_step
 from precipice.measures.degree_two import degree_two_two_step as degree_two_two_step
 from precipice.measures.edge import edge as edge
 from precipice.measures.edge_point import EdgePoint as EdgePoint
+from precipice.measures.edge_point import edge_coordinates as edge_coordinates
 from precipice.measures.edge_point import edge_point as edge_point
 from precipice.measures.edge_point import project_to_edge as project_to_edge
 from precipice.measures.probes import accuracy as accuracy

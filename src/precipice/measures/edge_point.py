@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from precipice._checks import InputError, positive
-from precipice._types import Params, PRNGKey
+from precipice._types import Params, PRNGKey, Values
 from precipice.curvature import Chunks, Hessian, eigs, third_derivative
 from precipice.curvature.chunks import weighted_mean
 from precipice.measures.trackers import chunks_of
@@ -50,6 +50,21 @@ class EdgePoint(NamedTuple):
         """
         moved = jax.tree.map(jnp.subtract, params, self.params)
         return float(_dot(self.direction, moved)), float(_dot(self.normal, moved))
+
+
+class _Coordinates(eqx.Module):
+    params: Params
+    direction: PyTree
+    normal: PyTree
+
+    def __call__(self, state: Any) -> Values:
+        moved = jax.tree.map(jnp.subtract, state.params, self.params)
+        return {"edge_displacement": _dot(self.direction, moved), "edge_excess": _dot(self.normal, moved)}
+
+
+def edge_coordinates(point: EdgePoint) -> _Coordinates:
+    """Probe ``edge_displacement`` and ``edge_excess``: (x, y) of the state, see `EdgePoint.coordinates`."""
+    return _Coordinates(point.params, point.direction, point.normal)
 
 
 def edge_point(

@@ -1,9 +1,9 @@
 """A reproduced figure: settings at each scale, a run, panels, a plot, claims and a control.
 
 To add one:
-1. Write `papers/<paper>/<figure>.py` (past 300 lines a folder: settings, claims, picture) with a frozen settings
-   dataclass, `run`, `plot`, the claims and one `FIGURE`; it imports jax, xarray and matplotlib inside its functions
-   only, so that `precipice list` stays quick.
+1. Write `papers/<paper>/<figure>.py` (our own in `papers/own/`; past 300 lines a folder: settings, claims, picture)
+   with a frozen settings dataclass, `run`, `plot`, the claims and one `FIGURE`; it imports jax, xarray and matplotlib
+   inside its functions only, so that `precipice list` stays quick.
 2. Write each band with its reason before the run that it judges, and a control under which the main claim fails.
 3. Add it to `papers/registry.py`.
 4. Run it at scale `quick`, look at the picture, and note in `design/claims.md` any band that changes.

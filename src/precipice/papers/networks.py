@@ -144,6 +144,20 @@ def _check_memory(settings: NetworkSettings, num_eigenvalues: int) -> None:
         )
 
 
+def class_pair(classes: str) -> tuple[int, ...] | None:
+    """The two class numbers of a setting such as "0,1", or None for "all".
+
+    Raises:
+        InputError: neither form.
+    """
+    if classes == "all":
+        return None
+    parts = [part.strip() for part in classes.split(",")]
+    if len(parts) != 2 or not all(part.isdigit() for part in parts):
+        raise InputError(f"classes must be 'all' or two class numbers such as '0,1'; got {classes!r}.")
+    return int(parts[0]), int(parts[1])
+
+
 def problem_for(
     settings: NetworkSettings, data_dir: Path | None, classes: tuple[int, ...] | None = None
 ) -> problems.Supervised:

@@ -197,6 +197,13 @@ _VARIABLES = (
         _DAMIAN,
     ),
     Variable("excess_sharpness", ("step",), "1", "y: predicted sharpness minus 2/lr.", _DAMIAN),
+    Variable("edge_displacement", ("probe_step",), "1", "x of an edge point: u . (theta - theta_0).", _DAMIAN),
+    Variable("edge_excess", ("probe_step",), "1", "y of an edge point: P grad S . (theta - theta_0).", _DAMIAN),
+    Variable("real_displacement", ("step",), "1", "edge_displacement of gradient descent before each step.", _DAMIAN),
+    Variable("real_excess", ("step",), "1", "edge_excess of gradient descent before each step.", _DAMIAN),
+    Variable("real_sharpness_excess", ("step",), "1", "Measured sharpness minus 2/lr before each step.", _DAMIAN),
+    Variable("stabilization_alpha", (), "1", "alpha: -grad L . grad S at the edge point.", _DAMIAN),
+    Variable("stabilization_beta", (), "1", "beta: |P grad S|^2 at the edge point.", _DAMIAN),
     # shapira2023, two-layer linear network
     Variable("residual_overlap", ("step",), "1", "<F, D>: outputs times residuals, summed over examples.", _LI),
     Variable("output_weight_norm", ("step",), "1", "|a|^2, the squared norm of the output weights.", _LI),

@@ -8,7 +8,6 @@ from precipice.papers.agarwala2022.fig5.claims import CLAIMS
 from precipice.papers.agarwala2022.fig5.picture import PANELS, plot
 from precipice.papers.agarwala2022.fig5.settings import (
     Settings,
-    class_pair,
     control,
     paper_settings,
     quick_settings,
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 def run(settings: Settings, context: Context) -> "xarray.Dataset":
     """Train to the onset of the edge, then measure the kernel at every step of the window."""
-    from precipice.papers.networks import problem_for
+    from precipice.papers.networks import class_pair, problem_for
     from precipice.results import pad_runs, to_dataset
 
     problem = problem_for(settings, context.data_dir, class_pair(settings.classes))

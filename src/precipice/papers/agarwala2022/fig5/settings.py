@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from precipice._checks import InputError, at_least, positive
+from precipice._checks import at_least, positive
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def validate(settings: Settings) -> None:
         InputError: naming the setting, its rule and the value.
     """
     from precipice.dynamics.simulate import check_schedule
-    from precipice.papers.networks import check_network
+    from precipice.papers.networks import check_network, class_pair
 
     check_network(settings)
     class_pair(settings.classes)
@@ -112,20 +112,6 @@ def validate(settings: Settings) -> None:
     at_least("window", settings.window, 20)
     at_least("seeds", settings.seeds, 1)
     positive("rtol", settings.rtol)
-
-
-def class_pair(classes: str) -> tuple[int, ...] | None:
-    """The two class numbers of a setting such as "0,1", or None for "all".
-
-    Raises:
-        InputError: neither form.
-    """
-    if classes == "all":
-        return None
-    parts = [part.strip() for part in classes.split(",")]
-    if len(parts) != 2 or not all(part.isdigit() for part in parts):
-        raise InputError(f"classes must be 'all' or two class numbers such as '0,1'; got {classes!r}.")
-    return int(parts[0]), int(parts[1])
 
 
 def control(settings: Settings) -> Settings:

@@ -1,0 +1,1 @@
+"""Figures of precipice itself, beyond the papers."""

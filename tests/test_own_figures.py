@@ -1,0 +1,47 @@
+"""precipice's own figures on real data, at a size that takes seconds."""
+
+import dataclasses
+import functools
+import json
+
+import numpy as np
+
+from precipice.dynamics import quiet
+from precipice.figures.claims import FAILS, HOLDS, NOT_EVALUATED, evaluate
+from precipice.papers.figure import Context
+from precipice.papers.own.self_stabilization import FIGURE, quick_settings
+from precipice.results import Status
+
+
+@functools.cache
+def ran(folder, **changes):
+    settings = dataclasses.replace(quick_settings(), **{"seeds": 1} | changes)
+    FIGURE.validate(settings)
+    dataset = FIGURE.run(settings, Context(folder, None, "none", quiet))
+    return dataset.assign_attrs(parameters=json.dumps(dataclasses.asdict(settings)))
+
+
+def test_all_claims_hold(tmp_path):
+    data = ran(tmp_path)
+    assert {v.claim.name: v.verdict for v in evaluate(data, FIGURE.claims) if v.verdict != HOLDS} == {}
+    assert np.all(data["status"] == Status.DONE)
+    picture = FIGURE.picture(data)
+    assert [ax.get_title() for ax in picture.axes] == [
+        "displacement along the top eigenvector",
+        "sharpness above the edge",
+        "error over the cycle",
+    ]
+    assert all(ax.get_xlabel() == "gradient step from the edge" and ax.get_ylabel() for ax in picture.axes)
+
+
+def test_below_the_edge_nothing_grows(tmp_path):
+    factor = FIGURE.control(quick_settings()).lr_factor
+    (verdict,) = evaluate(ran(tmp_path, lr_factor=factor), [c for c in FIGURE.claims if c.name == FIGURE.main_claim])
+    assert verdict.verdict == FAILS
+
+
+def test_a_training_that_stays_away_from_the_edge_is_a_labelled_result(tmp_path):
+    data = ran(tmp_path, lr=1e-4, max_steps_before=10)
+    assert data["status"].values.tolist() == [Status.FAILED]
+    assert {v.verdict for v in evaluate(data, FIGURE.claims)} == {NOT_EVALUATED}
+    FIGURE.picture(data)
