@@ -20,6 +20,10 @@ from precipice.measures.edge_point import EdgePoint as EdgePoint
 from precipice.measures.edge_point import edge_coordinates as edge_coordinates
 from precipice.measures.edge_point import edge_point as edge_point
 from precipice.measures.edge_point import project_to_edge as project_to_edge
+from precipice.measures.phases import Phase as Phase
+from precipice.measures.phases import Segment as Segment
+from precipice.measures.phases import phases as phases
+from precipice.measures.phases import segments as segments
 from precipice.measures.probes import accuracy as accuracy
 from precipice.measures.probes import gradient_norm as gradient_norm
 from precipice.measures.probes import sharpness as sharpness
