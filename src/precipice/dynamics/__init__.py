@@ -6,6 +6,8 @@
 from precipice.dynamics.descent import Descent as Descent
 from precipice.dynamics.descent import Optimiser as Optimiser
 from precipice.dynamics.descent import gradient_descent as gradient_descent
+from precipice.dynamics.flow import Flow as Flow
+from precipice.dynamics.flow import flow as flow
 from precipice.dynamics.noisy import GradientNoise as GradientNoise
 from precipice.dynamics.noisy import LabelNoise as LabelNoise
 from precipice.dynamics.process import AbstractProcess as AbstractProcess

@@ -42,5 +42,11 @@ from precipice.problems.network import FullyConnected as FullyConnected
 from precipice.problems.problem import AbstractProblem as AbstractProblem
 from precipice.problems.scalar_network import ScalarNetwork as ScalarNetwork
 from precipice.problems.self_stabilizing import SelfStabilizing as SelfStabilizing
+from precipice.problems.single_neuron import AbstractEvenLoss as AbstractEvenLoss
+from precipice.problems.single_neuron import HuberLoss as HuberLoss
+from precipice.problems.single_neuron import LogCoshLoss as LogCoshLoss
+from precipice.problems.single_neuron import PowerLoss as PowerLoss
+from precipice.problems.single_neuron import SingleNeuron as SingleNeuron
+from precipice.problems.single_neuron import SquareRootLoss as SquareRootLoss
 from precipice.problems.supervised import Supervised as Supervised
 from precipice.problems.two_layer_linear import TwoLayerLinear as TwoLayerLinear
