@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= out
-PAPERS := shapira2023 agarwala2022 zhu2022 precipice
+PAPERS := shapira2023 agarwala2022 zhu2022 ahn2022 precipice
 
 .PHONY: demo test lint figures docs clean
 

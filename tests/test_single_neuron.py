@@ -30,20 +30,13 @@ each_loss = pytest.mark.parametrize("name", LOSSES)
 GRID = np.concatenate([-np.geomspace(1e-8, 1e3, 60)[::-1], [0.0], np.geomspace(1e-8, 1e3, 60)])
 
 
-class SmallX(dynamics.LossBelow):
-    """Settled when |x| is at most the tolerance."""
-
-    def __call__(self, state):
-        return jnp.abs(state.params[0]) <= self.tolerance
-
-
 def descent(loss, lr, start=None):
     return dynamics.Descent(problems.SingleNeuron(loss), dynamics.gradient_descent(lr), start=start)
 
 
 def ends(loss, lr, starts, *, tolerance=1e-10, num_steps=64 * 40_000):
     found = dynamics.settle(
-        descent(loss, lr), jnp.asarray(starts, float), key=KEY, converged=SmallX(tolerance), num_steps=num_steps
+        descent(loss, lr), jnp.asarray(starts, float), key=KEY, converged=dynamics.EntryBelow(tolerance), num_steps=num_steps
     )
     assert (found.stop_reason == StopReason.VALUE_REACHED).all()
     return np.asarray(found.params)

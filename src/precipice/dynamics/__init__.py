@@ -15,6 +15,7 @@ from precipice.dynamics.process import State as State
 from precipice.dynamics.progress import bar as bar
 from precipice.dynamics.progress import quiet as quiet
 from precipice.dynamics.self_stabilization import SelfStabilization as SelfStabilization
+from precipice.dynamics.settle import EntryBelow as EntryBelow
 from precipice.dynamics.settle import LossBelow as LossBelow
 from precipice.dynamics.settle import Settled as Settled
 from precipice.dynamics.settle import settle as settle

@@ -51,6 +51,17 @@ class LossBelow(eqx.Module):
         return state.loss <= self.tolerance.astype(state.loss.dtype)
 
 
+class EntryBelow(eqx.Module):
+    """Converged when one entry of the parameters, an array, is at most `tolerance` in size."""
+
+    tolerance: Array = eqx.field(converter=jnp.asarray)
+    index: int = 0
+
+    def __call__(self, state: State) -> Bool[Array, ""]:
+        """Whether `state` is settled."""
+        return jnp.abs(state.params[self.index]) <= self.tolerance.astype(state.params.dtype)
+
+
 class _Lanes(NamedTuple):
     """Trajectories side by side: which start each belongs to, states, and why those that ended did (0: live)."""
 

@@ -3,6 +3,10 @@
 from precipice._checks import InputError, one_of
 from precipice.papers.agarwala2022.fig5 import FIGURE as AGARWALA2022_FIG5
 from precipice.papers.figure import Figure
+from precipice.papers.ahn2022.fig5 import FIGURE as AHN2022_FIG5
+from precipice.papers.ahn2022.fig9 import FIGURE as AHN2022_FIG9
+from precipice.papers.ahn2022.fig10 import FIGURE as AHN2022_FIG10
+from precipice.papers.ahn2022.fig11 import FIGURE as AHN2022_FIG11
 from precipice.papers.own.self_stabilization import FIGURE as SELF_STABILIZATION
 from precipice.papers.shapira2023.fig1 import FIGURE as SHAPIRA2023_FIG1
 from precipice.papers.shapira2023.fig2 import FIGURE as SHAPIRA2023_FIG2
@@ -26,6 +30,10 @@ from precipice.papers.zhu2022.fig28 import FIGURE as ZHU2022_FIG28
 
 _ALL = (
     AGARWALA2022_FIG5,
+    AHN2022_FIG5,
+    AHN2022_FIG9,
+    AHN2022_FIG10,
+    AHN2022_FIG11,
     SELF_STABILIZATION,
     SHAPIRA2023_FIG1,
     SHAPIRA2023_FIG2,

@@ -24,6 +24,11 @@ _DIMENSIONS = (
     Dimension("minimum", "1", "Index of a minimum of sharpness 2/lr, the one with the largest x first.", sweep=True),
     Dimension("relative_large", "1", "Offset of a start in the larger entry of a minimum, over it.", sweep=True),
     Dimension("relative_small", "1", "Offset of a start in the smaller entry of a minimum, over it.", sweep=True),
+    # ahn2022, single neuron
+    Dimension("beta", "1", "Power of the loss l_beta.", sweep=True),
+    Dimension("count_beta", "1", "Power of the loss l_beta of which bouncing steps are counted.", sweep=True),
+    Dimension("rate_index", "1", "Index of a learning rate, which differs from one loss to another.", sweep=True),
+    Dimension("time", "1", "Steps taken times the learning rate: the time of the gradient flow."),
 )
 
 DIMENSIONS: dict[str, Dimension] = {d.name: d for d in _DIMENSIONS}
@@ -36,6 +41,7 @@ _HUTCHINSON = "Hutchinson, 1989, A stochastic estimator of the trace of the infl
 
 _DAMIAN = "Damian, Nichani and Lee, 2022, Self-stabilization"
 _LI = "Li, Wang and Li, 2022, Analyzing sharpness along GD trajectory: progressive sharpening and edge of stability"
+_AHN = "Ahn et al., 2023, Learning threshold neurons via the edge of stability"
 _ZHU = "Zhu et al., 2023, Understanding edge-of-stability training dynamics with a minimalist example"
 
 _RANKED = ("probe_step", "eigenvalue")
@@ -226,6 +232,13 @@ _VARIABLES = (
     Variable("two_step_movement", ("entry",), "1", "Change of the entries over the first two steps of a run.", _ZHU),
     Variable("final_sharpness", (), "1", "Largest Hessian eigenvalue at the last state of a run.", "definition"),
     Variable("final_loss", (), "1", "Training loss at the last state of a run.", "definition"),
+    # ahn2022, single neuron
+    Variable("flow_entries", ("time", "entry"), "1", "Gradient flow from the same start.", _AHN),
+    Variable("envelope_x", ("step",), "1", "Quasi-static envelope at the second weight of each step.", _AHN),
+    Variable("predicted_sharpness", (), "1", "Final sharpness to leading order, min(y0^2 - x0^2, 2/lr).", _AHN),
+    Variable("counted_rate", (), "1", "Learning rate at which bouncing steps were counted.", "definition"),
+    Variable("sharpness_gap", (), "1", "2/lr minus the final sharpness.", _AHN),
+    Variable("bouncing_steps", (), "1", "Steps on which y^2 lies in [2/lr, 3/lr].", _AHN),
 )
 
 VARIABLES: dict[str, Variable] = {v.name: v for v in _VARIABLES}
