@@ -1,9 +1,9 @@
 """Type names shared by every room."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
 Params: TypeAlias = PyTree
 """Any pytree of floating-point arrays: the point at which a problem is evaluated."""
@@ -13,6 +13,9 @@ Scalar: TypeAlias = Float[Array, ""]
 
 Number: TypeAlias = float | Float[Array, ""]
 """A number that may be traced: a Python float (or int, under the numeric tower) or a scalar array."""
+
+Row: TypeAlias = ArrayLike | Sequence[float]
+"""Numbers in a row: an array of any kind, or a list."""
 
 PRNGKey: TypeAlias = Key[Array, ""]
 """A typed JAX key, as `jax.random.key` makes it."""

@@ -14,6 +14,15 @@ from precipice.dynamics.process import AbstractProcess as AbstractProcess
 from precipice.dynamics.process import State as State
 from precipice.dynamics.progress import bar as bar
 from precipice.dynamics.progress import quiet as quiet
+from precipice.dynamics.quadratic import LowOrderMap as LowOrderMap
+from precipice.dynamics.quadratic import Modes as Modes
+from precipice.dynamics.quadratic import Moments as Moments
+from precipice.dynamics.quadratic import QuadraticModes as QuadraticModes
+from precipice.dynamics.quadratic import QuadraticMoments as QuadraticMoments
+from precipice.dynamics.quadratic import TwoEigenvalueMap as TwoEigenvalueMap
+from precipice.dynamics.quadratic import low_order_rate as low_order_rate
+from precipice.dynamics.quadratic import moments_of as moments_of
+from precipice.dynamics.quadratic import rescaled_modes as rescaled_modes
 from precipice.dynamics.self_stabilization import SelfStabilization as SelfStabilization
 from precipice.dynamics.settle import EntryBelow as EntryBelow
 from precipice.dynamics.settle import LossBelow as LossBelow

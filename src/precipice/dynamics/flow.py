@@ -1,6 +1,5 @@
 """Gradient flow d theta/dt = -grad L(theta) of any problem, through diffrax."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -8,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from precipice._checks import InputError, at_least, positive
-from precipice._types import Number, Params
+from precipice._types import Number, Params, Row
 from precipice.dynamics.advance import all_finite
 from precipice.problems import AbstractProblem
 from precipice.results import Status
@@ -37,7 +36,7 @@ class Flow(NamedTuple):
 def flow(
     problem: AbstractProblem,
     start: Params,
-    times: ArrayLike | Sequence[float],
+    times: Row,
     *,
     rtol: float = 1e-8,
     atol: float = 1e-10,
@@ -88,7 +87,7 @@ def flow(
     return _flow(problem, jax.tree.map(jnp.asarray, start), jnp.asarray(asked, dtype), tolerances, fixed, max_steps)
 
 
-def _checked_times(times: ArrayLike | Sequence[float]) -> np.ndarray:
+def _checked_times(times: Row) -> np.ndarray:
     asked = np.asarray(times, float)
     if asked.ndim != 1 or not asked.size:
         raise InputError(f"times must be a row of at least one number; got shape {asked.shape}.")

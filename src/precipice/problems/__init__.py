@@ -40,6 +40,8 @@ from precipice.problems.losses import mean_softmax_cross_entropy as mean_softmax
 from precipice.problems.losses import mean_squared_error as mean_squared_error
 from precipice.problems.network import FullyConnected as FullyConnected
 from precipice.problems.problem import AbstractProblem as AbstractProblem
+from precipice.problems.quadratic import QuadraticRegression as QuadraticRegression
+from precipice.problems.quadratic import linear_network_on_one_point as linear_network_on_one_point
 from precipice.problems.scalar_network import ScalarNetwork as ScalarNetwork
 from precipice.problems.self_stabilizing import SelfStabilizing as SelfStabilizing
 from precipice.problems.single_neuron import AbstractEvenLoss as AbstractEvenLoss
