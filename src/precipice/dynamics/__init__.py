@@ -10,6 +10,8 @@ from precipice.dynamics.flow import Flow as Flow
 from precipice.dynamics.flow import flow as flow
 from precipice.dynamics.noisy import GradientNoise as GradientNoise
 from precipice.dynamics.noisy import LabelNoise as LabelNoise
+from precipice.dynamics.portrait import Field as Field
+from precipice.dynamics.portrait import field as field
 from precipice.dynamics.process import AbstractProcess as AbstractProcess
 from precipice.dynamics.process import State as State
 from precipice.dynamics.progress import bar as bar

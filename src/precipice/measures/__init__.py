@@ -71,3 +71,5 @@ from precipice.measures.two_layer_linear import two_layer_linear_gap as two_laye
 from precipice.measures.two_layer_linear import two_layer_linear_sharpening as two_layer_linear_sharpening
 from precipice.measures.two_layer_linear import two_layer_linear_state as two_layer_linear_state
 from precipice.measures.two_layer_linear import two_layer_linear_step as two_layer_linear_step
+from precipice.measures.views import View as View
+from precipice.measures.views import every_other as every_other

@@ -1,6 +1,11 @@
 """The figures that precipice reproduces, by id. Light: importing it loads neither jax nor matplotlib."""
 
 from precipice._checks import InputError, one_of
+from precipice.papers.agarwala2022.fig1 import FIGURE as AGARWALA2022_FIG1
+from precipice.papers.agarwala2022.fig2 import FIGURE as AGARWALA2022_FIG2
+from precipice.papers.agarwala2022.fig8 import FIGURE as AGARWALA2022_FIG8
+from precipice.papers.agarwala2022.fig9 import FIGURE as AGARWALA2022_FIG9
+from precipice.papers.agarwala2022.fig10 import FIGURE as AGARWALA2022_FIG10
 from precipice.papers.agarwala2022.fig5 import FIGURE as AGARWALA2022_FIG5
 from precipice.papers.figure import Figure
 from precipice.papers.ahn2022.fig5 import FIGURE as AHN2022_FIG5
@@ -29,7 +34,12 @@ from precipice.papers.zhu2022.fig27 import FIGURE as ZHU2022_FIG27
 from precipice.papers.zhu2022.fig28 import FIGURE as ZHU2022_FIG28
 
 _ALL = (
+    AGARWALA2022_FIG1,
+    AGARWALA2022_FIG2,
     AGARWALA2022_FIG5,
+    AGARWALA2022_FIG8,
+    AGARWALA2022_FIG9,
+    AGARWALA2022_FIG10,
     AHN2022_FIG5,
     AHN2022_FIG9,
     AHN2022_FIG10,

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from precipice._checks import InputError, one_of
+from precipice._checks import InputError, at_least, one_of, positive
 
 _READ = {"int": int, "float": float, "str": str}
 
@@ -56,3 +56,19 @@ def from_json(kind: type, text: str) -> Any:
         odd = sorted(set(recorded) ^ names)
         raise InputError(f"recorded settings must have the names of this version; they differ in {', '.join(odd)}.")
     return kind(**recorded)
+
+
+def numbers(text: str, name: str) -> list[float]:
+    """Positive numbers written as "9,7,5,3".
+
+    Raises:
+        InputError: not of this form.
+    """
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"{name} must be numbers such as '9,7,5,3'; got {text!r}.") from None
+    at_least(f"count of {name}", len(found), 1)
+    for value in found:
+        positive(f"entry of {name}", value)
+    return found

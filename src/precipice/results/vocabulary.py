@@ -24,10 +24,18 @@ _DIMENSIONS = (
     Dimension("minimum", "1", "Index of a minimum of sharpness 2/lr, the one with the largest x first.", sweep=True),
     Dimension("relative_large", "1", "Offset of a start in the larger entry of a minimum, over it.", sweep=True),
     Dimension("relative_small", "1", "Offset of a start in the smaller entry of a minimum, over it.", sweep=True),
+    # agarwala2022, one-output quadratic models
+    Dimension("plane_start_z", "1", "z of the start of a run.", sweep=True),
+    Dimension("plane_start_t", "1", "T(0) of the start of a run.", sweep=True),
+    Dimension("offset", "1", "E of a quadratic model, rescaled by the learning rate.", sweep=True),
+    Dimension("second_eigenvalue", "1", "Second eigenvalue of a quadratic model; the first is 1.", sweep=True),
+    Dimension("epsilon", "1", "The second eigenvalue of a quadratic model is -epsilon.", sweep=True),
     # ahn2022, single neuron
     Dimension("beta", "1", "Power of the loss l_beta.", sweep=True),
     Dimension("count_beta", "1", "Power of the loss l_beta of which bouncing steps are counted.", sweep=True),
     Dimension("rate_index", "1", "Index of a learning rate, which differs from one loss to another.", sweep=True),
+    # ahn2022, networks and mean model
+    Dimension("bias_point", "1", "Bias at which a function of it is evaluated.", sweep=True),
     Dimension("time", "1", "Steps taken times the learning rate: the time of the gradient flow."),
 )
 
@@ -232,6 +240,18 @@ _VARIABLES = (
     Variable("two_step_movement", ("entry",), "1", "Change of the entries over the first two steps of a run.", _ZHU),
     Variable("final_sharpness", (), "1", "Largest Hessian eigenvalue at the last state of a run.", "definition"),
     Variable("final_loss", (), "1", "Training loss at the last state of a run.", "definition"),
+    # agarwala2022, one-output quadratic models
+    Variable("residual", ("step",), "1", "z: the residual of a one-output model before the step.", _AGARWALA),
+    Variable("kernel", ("step",), "1", "NTK of a one-output model, |dz/dtheta|^2, before the step.", _AGARWALA),
+    Variable("plane_z", ("step",), "1", "z, rescaled by the learning rate, before the step.", _AGARWALA),
+    Variable("plane_t", ("step",), "1", "T(0): learning rate times NTK before the step.", _AGARWALA),
+    Variable("plane_y", ("step",), "1", "y: T(0) less the two-step nullcline of z, before the step.", _AGARWALA),
+    Variable("final_t", (), "1", "T(0) where a run has settled.", _AGARWALA),
+    Variable("rescaling_error", (), "1", "Largest relative difference of rescaled orbits.", "definition"),
+    Variable("final_y", (), "1", "T(0) - 2 where runs have settled, median over starts.", _AGARWALA),
+    Variable("final_y_ode", (), "1", "y where the low-order differential equation has settled, median.", _AGARWALA),
+    Variable("allowed", (), "1", "1 where a point (z, T(0)) belongs to a model, else 0.", _AGARWALA),
+    Variable("nullcline_error", (), "1", "Largest change of a coordinate on its own nullcline.", "definition"),
     # ahn2022, single neuron
     Variable("flow_entries", ("time", "entry"), "1", "Gradient flow from the same start.", _AHN),
     Variable("envelope_x", ("step",), "1", "Quasi-static envelope at the second weight of each step.", _AHN),
@@ -239,6 +259,23 @@ _VARIABLES = (
     Variable("counted_rate", (), "1", "Learning rate at which bouncing steps were counted.", "definition"),
     Variable("sharpness_gap", (), "1", "2/lr minus the final sharpness.", _AHN),
     Variable("bouncing_steps", (), "1", "Steps on which y^2 lies in [2/lr, 3/lr].", _AHN),
+    # ahn2022, networks and mean model
+    Variable("weight_sum", ("step",), "1", "A = d (a- + a+): d times the sum of the two output weights.", _AHN),
+    Variable("bias", ("step",), "1", "b: the bias that all hidden units share.", _AHN),
+    Variable("mean_model_weight_sum", ("step",), "1", "A of the mean model.", _AHN),
+    Variable("mean_model_bias", ("step",), "1", "b of the mean model.", _AHN),
+    Variable("loss_in_time", ("time",), "1", "Mean training loss at times of the gradient flow.", "definition"),
+    Variable("weight_sum_in_time", ("time",), "1", "A = d (a- + a+) at times of the gradient flow.", _AHN),
+    Variable("bias_in_time", ("time",), "1", "b at times of the gradient flow.", _AHN),
+    Variable("loss_rises", (), "1", "How many steps of a run raised the loss.", "definition"),
+    Variable("weight_sum_turns", (), "1", "How many steps of a run turned A back.", "definition"),
+    Variable("final_bias", (), "1", "b at the last state of a run.", _AHN),
+    Variable("test_accuracy", (), "1", "Fraction of fresh examples classified rightly at the end of a run.", _AHN),
+    Variable("mean_output_weight_in_time", ("time",), "1", "Mean of the a_i at times of the gradient flow.", _AHN),
+    Variable("mean_output_weight_turns", (), "1", "Times that the mean of the a_i turns back visibly in a run.", _AHN),
+    Variable("smoothed_relu", (), "1", "g(b) = phi(b) + b Phi(b).", _AHN),
+    Variable("smoothed_relu_slope", (), "1", "g'(b) = Phi(b).", _AHN),
+    Variable("mean_relu", (), "1", "Mean of max(z + b, 0) over normal z, by quadrature.", _AHN),
 )
 
 VARIABLES: dict[str, Variable] = {v.name: v for v in _VARIABLES}

@@ -11,6 +11,7 @@ from precipice._checks import InputError, at_least, positive
 from precipice.figures.claims import Claim
 from precipice.papers.ahn2022 import single_neuron
 from precipice.papers.figure import NO_DATA, Context, Figure, Scale
+from precipice.papers.settings import numbers
 
 if TYPE_CHECKING:
     import xarray
@@ -57,7 +58,7 @@ def validate(settings: Settings) -> None:
         InputError: naming the setting, its rule and the value.
     """
     single_neuron.check(settings.loss, settings.precision)
-    single_neuron.numbers(settings.edges, "edges")
+    numbers(settings.edges, "edges")
     positive("x", settings.x)
     if not (np.isfinite(settings.y) and settings.y > settings.x):
         raise InputError(f"y must be above x ({settings.x:g}), as the theory needs; got {settings.y}.")
@@ -68,7 +69,7 @@ def run(settings: Settings, context: Context) -> "xarray.Dataset":  # noqa: ARG0
     """Descend from the start at each learning rate."""
     from precipice.results import to_dataset
 
-    lrs = 2 / np.array(single_neuron.numbers(settings.edges, "edges"))
+    lrs = 2 / np.array(numbers(settings.edges, "edges"))
     starts = np.tile([settings.x, settings.y], (len(lrs), 1))
     saved = single_neuron.follow(single_neuron.loss_of(settings.loss), starts, lrs, settings.num_steps)
     saved["edge"] = 2 / lrs

@@ -11,6 +11,7 @@ from precipice._checks import InputError, at_least, one_of, positive
 from precipice.figures.claims import Claim
 from precipice.papers.ahn2022 import single_neuron
 from precipice.papers.figure import NO_DATA, Context, Figure, Scale
+from precipice.papers.settings import numbers
 
 if TYPE_CHECKING:
     import xarray
@@ -90,7 +91,7 @@ def validate(settings: Settings) -> None:
     one_of("loss", settings.loss, ("power", "huber"))
     one_of("precision", settings.precision, ("float64",))
     for name in ("gap_betas", "count_betas"):
-        for beta in single_neuron.numbers(getattr(settings, name), name):
+        for beta in numbers(getattr(settings, name), name):
             if not beta > 1:
                 raise InputError(f"entry of {name} must be above 1; got {beta}.")
     for name in ("gap_low", "gap_distance", "count_low", "tilt"):
@@ -107,8 +108,8 @@ def run(settings: Settings, context: Context) -> "xarray.Dataset":
     """The final gap, and the bouncing steps, at each power and learning rate."""
     from precipice.results import to_dataset
 
-    gap_betas = single_neuron.numbers(settings.gap_betas, "gap_betas")
-    count_betas = single_neuron.numbers(settings.count_betas, "count_betas")
+    gap_betas = numbers(settings.gap_betas, "gap_betas")
+    count_betas = numbers(settings.count_betas, "count_betas")
     index = range(settings.rates)
     with context.progress("powers", len(gap_betas) + len(count_betas)) as report:
         gaps, counts = [], []

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from precipice._checks import InputError, at_least, one_of, positive
+from precipice._checks import one_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,22 +28,6 @@ def loss_of(name: str) -> "AbstractEvenLoss":
     from precipice import problems
 
     return {"sqrt": problems.SquareRootLoss, "tanh": problems.LogCoshLoss, "huber": problems.HuberLoss}[name]()
-
-
-def numbers(text: str, name: str) -> list[float]:
-    """Positive numbers written as "9,7,5,3".
-
-    Raises:
-        InputError: not of this form.
-    """
-    try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"{name} must be numbers such as '9,7,5,3'; got {text!r}.") from None
-    at_least(f"count of {name}", len(found), 1)
-    for value in found:
-        positive(f"entry of {name}", value)
-    return found
 
 
 def follow(
