@@ -624,6 +624,13 @@ def test_gallery_puts_all_pictures_on_a_page(world, tmp_path):
         "| hovering | shapira2023 figure 1b; Cohen et al. 2021, section 3.2 | 1.05 | 1 to 1.2 | holds 1/1 |",
     ):
         assert words in text
+    page = tmp_path / "docs" / "page.md"
+    assert invoke("gallery", tmp_path / "g", "--page", page).exit_code == 0
+    assert "![shapira2023/fig1](page/shapira2023-fig1.png)" in page.read_text()
+    assert "gallery.png" not in page.read_text()
+    copy = page.parent / "page" / "shapira2023-fig1.png"
+    assert imread(copy).shape[:2] == imread(pictures[0]).shape[:2]
+    assert copy.stat().st_size < pictures[0].stat().st_size
     shutil.copytree(world / "bad" / "half.zarr", tmp_path / "g" / "half.zarr")
     (tmp_path / "g" / "gallery.md").unlink()
     result = invoke("gallery", tmp_path / "g")

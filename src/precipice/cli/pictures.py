@@ -52,14 +52,25 @@ def plot(
 @reported
 def gallery(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of results.")],
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--page",
+            metavar="FILE",
+            help="Write a page of documentation here instead, with small copies of the pictures beside it.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Put all pictures of a folder on one page, with their claims.
 
     Writes DIR/gallery.png (all pictures) and DIR/gallery.md (what was run, claim tables).
+    With --page FILE: Markdown for a documentation site (docs/gallery.md is one).
     A dataset that is damaged is left out and named, with exit status 2.
     """
     from precipice.cli.stores import open_store
-    from precipice.figures.gallery import write
+    from precipice.figures.gallery import write, write_page
+    from precipice.papers.registry import FIGURES
     from precipice.results import check_writable
 
     if not folder.is_dir():
@@ -73,9 +84,15 @@ def gallery(
     unread = " ".join(map(str, refused))
     if refused and not opened:
         raise InputError(unread)
-    check_writable(folder)
-    png, page = write([_entry(one) for one in sorted(opened, key=lambda one: one.is_control)], folder)
-    text.lines([("pictures", png), ("text", page)])
+    check_writable(page.parent if page else folder)
+    places = list(FIGURES)
+    ordered = sorted(opened, key=lambda one: (one.is_control, places.index(one.figure.id)))
+    entries = [_entry(one) for one in ordered]
+    if page:
+        text.lines([("pictures", write_page(entries, page)), ("text", page)])
+    else:
+        png, written = write(entries, folder)
+        text.lines([("pictures", png), ("text", written)])
     if refused:
         raise InputError(f"{unread} The gallery was made without {'it' if len(refused) == 1 else 'them'}.")
 

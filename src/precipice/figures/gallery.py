@@ -63,6 +63,39 @@ def write(entries: Sequence[Entry], folder: Path) -> tuple[Path, Path]:
     return png, text
 
 
+def write_page(entries: Sequence[Entry], page: Path) -> Path:
+    """Write a page of documentation: Markdown at `page`, pictures of 128 colours in a folder of its name beside it.
+
+    Pictures of an earlier page are replaced; returns the folder.
+
+    Raises:
+        InputError: there are no entries, or a picture cannot be read.
+    """
+    from precipice.results import write_bytes
+
+    if not entries:
+        raise InputError("a gallery needs at least one complete run; got none.")
+    folder = page.with_suffix("")
+    for entry in entries:
+        write_bytes(folder / entry.picture.name, _small(entry.picture))
+    write_bytes(page, markdown(entries, "", f"{folder.name}/").encode())
+    return folder
+
+
+def _small(path: Path) -> bytes:
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    try:
+        with Image.open(path) as image:
+            image.convert("RGB").quantize(128).save(buffer, format="png", optimize=True)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"Picture '{path}' cannot be read; delete it and it is drawn again.") from error
+    return buffer.getvalue()
+
+
 def sheet(entries: Sequence[Entry]) -> "Picture":
     """The pictures in a grid of one or two columns, each under its heading."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -98,16 +131,29 @@ def _image(path: Path):
         raise InputError(f"Picture '{path}' cannot be read; delete it and it is drawn again.") from error
 
 
-def markdown(entries: Sequence[Entry], png: str) -> str:
-    """The text of a gallery: each picture, its title, its scale, what was run, its claim table."""
-    return "\n".join(["# Gallery", "", f"All pictures on one page: [{png}]({png}).", "", *map(_section, entries)])
+HEADER = (
+    "Each figure as precipice draws it, with its claims. The line *Run* says what was run and, where that differs from "
+    "the paper's caption or the paper gives no numbers, so."
+)
 
 
-def _section(entry: Entry) -> str:
+def markdown(entries: Sequence[Entry], png: str = "", prefix: str = "") -> str:
+    """The text of a gallery: each picture, its title, its scale, what was run, its claim table.
+
+    Args:
+        entries: what it shows.
+        png: name of the contact sheet, or empty for none.
+        prefix: of the pictures' names.
+    """
+    head = f"All pictures on one page: [{png}]({png}). {HEADER}" if png else HEADER
+    return "\n".join(["# Gallery", "", head, "", *(_section(entry, prefix) for entry in entries)])
+
+
+def _section(entry: Entry, prefix: str) -> str:
     lines = [
         f"## {entry.heading}: {entry.title}",
         "",
-        f"![{entry.heading}]({entry.picture.name})",
+        f"![{entry.heading}]({prefix}{entry.picture.name})",
         "",
         f"- Scale {entry.scale}{': ' if entry.reduced else ''}{entry.reduced}.",
         f"- Run: {entry.ran}",
