@@ -1,6 +1,6 @@
 """References that are computed by another route than the library's, and toy problems whose answers are known."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -40,7 +40,7 @@ TRACES = {"loss": 0}
 class Counted(problems.AbstractProblem):
     """A problem whose loss counts how often Python runs it: once for each trace."""
 
-    problem: problems.Supervised
+    problem: Any
 
     def init(self, key):
         return self.problem.init(key)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.quiver import Quiver
 
 from precipice import dynamics, measures, problems
 from precipice._checks import InputError
@@ -61,8 +62,9 @@ def test_a_portrait_is_drawn(tmp_path):
     first, second = ax.lines
     np.testing.assert_array_equal(np.isnan(first.get_ydata()), [True, True, False, True, True])
     assert (first.get_label(), second.get_label()) == ("z", "T")
-    arrows = ax.collections[0]
-    assert set(np.round(np.abs(np.concatenate([arrows.U, arrows.V])), 6)) <= {0.0, 1.0, round(0.5**0.5, 6)}
+    (arrows,) = ax.findobj(Quiver)
+    lengths = np.round(np.abs(np.concatenate([getattr(arrows, name) for name in "UV"])), 6)
+    assert set(lengths) <= {0.0, 1.0, round(0.5**0.5, 6)}
     style.save(picture, tmp_path / "portrait.png")
     with pytest.raises(InputError, match=r"dx and dy must have shape \(4, 5\)"):
         phase_portrait.draw_field(ax, found._replace(dx=found.dx[:1]))

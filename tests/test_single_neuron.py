@@ -35,8 +35,9 @@ def descent(loss, lr, start=None):
 
 
 def ends(loss, lr, starts, *, tolerance=1e-10, num_steps=64 * 40_000):
+    small = dynamics.EntryBelow(tolerance)
     found = dynamics.settle(
-        descent(loss, lr), jnp.asarray(starts, float), key=KEY, converged=dynamics.EntryBelow(tolerance), num_steps=num_steps
+        descent(loss, lr), jnp.asarray(starts, float), key=KEY, converged=small, num_steps=num_steps
     )
     assert (found.stop_reason == StopReason.VALUE_REACHED).all()
     return np.asarray(found.params)
@@ -124,8 +125,9 @@ def test_the_invariant_decays_by_its_factor(name, lr):
     probe = lambda state: {"p": state.params}  # noqa: E731
     run = dynamics.simulate(descent(loss, lr, jnp.array([2.0, 3.5])), key=KEY, num_steps=200, every=1, probes=(probe,))
     x, y = run.saved["p"].T
-    d = measures.single_neuron_invariant(x, y)
-    np.testing.assert_allclose(d[1:], d[:-1] * measures.single_neuron_decay(loss, x, y, lr)[:-1], rtol=1e-11)
+    d = np.asarray(measures.single_neuron_invariant(x, y))
+    factors = np.asarray(measures.single_neuron_decay(loss, x, y, lr))[:-1]
+    np.testing.assert_allclose(d[1:], d[:-1] * factors, rtol=1e-11)
 
 
 def test_the_invariant_of_the_reference_run():
@@ -134,8 +136,8 @@ def test_the_invariant_of_the_reference_run():
     probe = lambda state: {"p": state.params}  # noqa: E731
     run = dynamics.simulate(descent(loss, lr, jnp.array([2.0, 3.0])), key=KEY, num_steps=50, every=1, probes=(probe,))
     x, y = run.saved["p"].T
-    d = measures.single_neuron_invariant(x, y)
-    factors = measures.single_neuron_decay(loss, x, y, lr)[:-1]
+    d = np.asarray(measures.single_neuron_invariant(x, y))
+    factors = np.asarray(measures.single_neuron_decay(loss, x, y, lr))[:-1]
     np.testing.assert_allclose([d[-1] / d[0], np.prod(factors)], [0.9361986545337077, 0.9361986545337083], rtol=1e-12)
 
 
@@ -206,7 +208,7 @@ def test_prediction_of_the_end_gets_better_with_smaller_steps():
     for lr in (0.1, 0.02):
         starts = np.stack([measures.single_neuron_start(d, 0.75, lr) for d in (-1.0, -0.5, 0.5, 1.0)])
         final = ends(problems.SquareRootLoss(), lr, starts)[:, 1] ** 2
-        predicted = measures.single_neuron_final_sharpness(*jnp.asarray(starts.T), lr)
+        predicted = measures.single_neuron_final_sharpness(starts[:, 0], starts[:, 1], lr)
         errors.append(np.abs(final / predicted - 1).max())
     assert errors[1] < errors[0] / 4 < 0.05
 

@@ -8,6 +8,7 @@ from precipice.dynamics.descent import Optimiser as Optimiser
 from precipice.dynamics.descent import gradient_descent as gradient_descent
 from precipice.dynamics.flow import Flow as Flow
 from precipice.dynamics.flow import flow as flow
+from precipice.dynamics.mean_model import MeanModelMap as MeanModelMap
 from precipice.dynamics.noisy import GradientNoise as GradientNoise
 from precipice.dynamics.noisy import LabelNoise as LabelNoise
 from precipice.dynamics.portrait import Field as Field

@@ -1,5 +1,7 @@
 """The predicted dynamics of self-stabilization: displacement along the top eigenvector against excess sharpness."""
 
+import math
+
 import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array
@@ -44,7 +46,7 @@ class SelfStabilization(AbstractProcess):
             if not isinstance(value, Tracer):
                 positive(name, float(value))
         for name, value in (("x", x), ("y", y)):
-            if not isinstance(value, Tracer) and not jnp.isfinite(value):
+            if not isinstance(value, Tracer) and not math.isfinite(float(value)):
                 raise InputError(f"{name} must be finite; got {float(value)}.")
         if not isinstance(x, Tracer) and float(x) == 0:
             raise InputError(f"x must not be 0, where it would stay; got {float(x)}.")

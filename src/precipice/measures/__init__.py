@@ -20,6 +20,15 @@ from precipice.measures.edge_point import EdgePoint as EdgePoint
 from precipice.measures.edge_point import edge_coordinates as edge_coordinates
 from precipice.measures.edge_point import edge_point as edge_point
 from precipice.measures.edge_point import project_to_edge as project_to_edge
+from precipice.measures.mean_model import mean_model_edge_bias as mean_model_edge_bias
+from precipice.measures.mean_model import mean_model_flow_bias as mean_model_flow_bias
+from precipice.measures.mean_model import mean_model_flow_bound as mean_model_flow_bound
+from precipice.measures.mean_model import mean_model_invariant as mean_model_invariant
+from precipice.measures.mean_model import mean_model_kappa as mean_model_kappa
+from precipice.measures.mean_model import mean_model_rate as mean_model_rate
+from precipice.measures.mean_model import mean_model_sharpness as mean_model_sharpness
+from precipice.measures.mean_model import mean_model_threshold as mean_model_threshold
+from precipice.measures.mean_model import smoothed_relu_inverse as smoothed_relu_inverse
 from precipice.measures.phases import Phase as Phase
 from precipice.measures.phases import Segment as Segment
 from precipice.measures.phases import phases as phases

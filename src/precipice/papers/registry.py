@@ -3,15 +3,23 @@
 from precipice._checks import InputError, one_of
 from precipice.papers.agarwala2022.fig1 import FIGURE as AGARWALA2022_FIG1
 from precipice.papers.agarwala2022.fig2 import FIGURE as AGARWALA2022_FIG2
+from precipice.papers.agarwala2022.fig5 import FIGURE as AGARWALA2022_FIG5
 from precipice.papers.agarwala2022.fig8 import FIGURE as AGARWALA2022_FIG8
 from precipice.papers.agarwala2022.fig9 import FIGURE as AGARWALA2022_FIG9
 from precipice.papers.agarwala2022.fig10 import FIGURE as AGARWALA2022_FIG10
-from precipice.papers.agarwala2022.fig5 import FIGURE as AGARWALA2022_FIG5
-from precipice.papers.figure import Figure
+from precipice.papers.ahn2022.fig1 import FIGURE as AHN2022_FIG1
+from precipice.papers.ahn2022.fig2 import FIGURE as AHN2022_FIG2
+from precipice.papers.ahn2022.fig3 import FIGURE as AHN2022_FIG3
+from precipice.papers.ahn2022.fig4 import FIGURE as AHN2022_FIG4
 from precipice.papers.ahn2022.fig5 import FIGURE as AHN2022_FIG5
+from precipice.papers.ahn2022.fig6 import FIGURE as AHN2022_FIG6
+from precipice.papers.ahn2022.fig7 import FIGURE as AHN2022_FIG7
+from precipice.papers.ahn2022.fig8 import FIGURE as AHN2022_FIG8
 from precipice.papers.ahn2022.fig9 import FIGURE as AHN2022_FIG9
 from precipice.papers.ahn2022.fig10 import FIGURE as AHN2022_FIG10
 from precipice.papers.ahn2022.fig11 import FIGURE as AHN2022_FIG11
+from precipice.papers.ahn2022.fig12 import FIGURE as AHN2022_FIG12
+from precipice.papers.figure import Figure
 from precipice.papers.own.self_stabilization import FIGURE as SELF_STABILIZATION
 from precipice.papers.shapira2023.fig1 import FIGURE as SHAPIRA2023_FIG1
 from precipice.papers.shapira2023.fig2 import FIGURE as SHAPIRA2023_FIG2
@@ -40,10 +48,18 @@ _ALL = (
     AGARWALA2022_FIG8,
     AGARWALA2022_FIG9,
     AGARWALA2022_FIG10,
+    AHN2022_FIG1,
+    AHN2022_FIG2,
+    AHN2022_FIG3,
+    AHN2022_FIG4,
+    AHN2022_FIG6,
+    AHN2022_FIG7,
+    AHN2022_FIG8,
     AHN2022_FIG5,
     AHN2022_FIG9,
     AHN2022_FIG10,
     AHN2022_FIG11,
+    AHN2022_FIG12,
     SELF_STABILIZATION,
     SHAPIRA2023_FIG1,
     SHAPIRA2023_FIG2,

@@ -24,6 +24,7 @@ from precipice.problems.data import one_hot as one_hot
 from precipice.problems.data import parity as parity
 from precipice.problems.data import rescaled_layers_task as rescaled_layers_task
 from precipice.problems.data import scale_only as scale_only
+from precipice.problems.data import sparse_coding as sparse_coding
 from precipice.problems.data import standardise_channels as standardise_channels
 from precipice.problems.data import standardise_pixels as standardise_pixels
 from precipice.problems.data import zca as zca
@@ -38,6 +39,9 @@ from precipice.problems.losses import mean_half_squared_error as mean_half_squar
 from precipice.problems.losses import mean_logistic as mean_logistic
 from precipice.problems.losses import mean_softmax_cross_entropy as mean_softmax_cross_entropy
 from precipice.problems.losses import mean_squared_error as mean_squared_error
+from precipice.problems.mean_model import MeanModel as MeanModel
+from precipice.problems.mean_model import smoothed_relu as smoothed_relu
+from precipice.problems.mean_model import symmetric_logistic as symmetric_logistic
 from precipice.problems.network import FullyConnected as FullyConnected
 from precipice.problems.problem import AbstractProblem as AbstractProblem
 from precipice.problems.quadratic import QuadraticRegression as QuadraticRegression
@@ -51,4 +55,6 @@ from precipice.problems.single_neuron import PowerLoss as PowerLoss
 from precipice.problems.single_neuron import SingleNeuron as SingleNeuron
 from precipice.problems.single_neuron import SquareRootLoss as SquareRootLoss
 from precipice.problems.supervised import Supervised as Supervised
+from precipice.problems.threshold_network import SparseCodingNetwork as SparseCodingNetwork
+from precipice.problems.threshold_network import ThresholdNetwork as ThresholdNetwork
 from precipice.problems.two_layer_linear import TwoLayerLinear as TwoLayerLinear

@@ -6,6 +6,7 @@
 | `digits` | 1797 images of 8x8 pixels that come with scikit-learn: no file, no network |
 | `chebyshev` | one-dimensional regression on a Chebyshev polynomial |
 | `rescaled_layers_task` | linear regression with X X^T = d I, for deep linear networks of unequal layers |
+| `sparse_coding` | one spike in noise; the label is its sign |
 | `from_arrays` | your own arrays |
 
 What is done to images is passed as functions: `targets` (`one_hot`, `binary_pair`, `parity`), `preprocess`
@@ -36,6 +37,7 @@ from precipice.problems.data.preprocess import scale_only as scale_only
 from precipice.problems.data.preprocess import standardise_channels as standardise_channels
 from precipice.problems.data.preprocess import standardise_pixels as standardise_pixels
 from precipice.problems.data.preprocess import zca as zca
+from precipice.problems.data.sparse_coding import sparse_coding as sparse_coding
 from precipice.problems.data.synthetic import chebyshev as chebyshev
 from precipice.problems.data.synthetic import rescaled_layers_task as rescaled_layers_task
 from precipice.problems.data.targets import binary_pair as binary_pair
