@@ -3,6 +3,10 @@
 `simulate` compiles a whole run with its probes; `train` drives a long one from the host, with checkpoints.
 """
 
+from precipice.dynamics.bifurcation import Attractor as Attractor
+from precipice.dynamics.bifurcation import attractor as attractor
+from precipice.dynamics.bifurcation import bifurcation as bifurcation
+from precipice.dynamics.cubic_map import CubicMap as CubicMap
 from precipice.dynamics.descent import Descent as Descent
 from precipice.dynamics.descent import Optimiser as Optimiser
 from precipice.dynamics.descent import gradient_descent as gradient_descent

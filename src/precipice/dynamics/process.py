@@ -1,8 +1,8 @@
 """The interface of the room: something that moves by steps.
 
 Implementations: `Descent` (descent.py), gradient descent of any optax transformation on a problem;
-`LabelNoise` and `GradientNoise` (noisy.py), gradient descent with noise; `SelfStabilization` (self_stabilization.py), a
-reduced map.
+`LabelNoise` and `GradientNoise` (noisy.py), gradient descent with noise; `SelfStabilization` (self_stabilization.py),
+`MeanModelMap` (mean_model.py), those of quadratic models (quadratic.py) and `CubicMap` (cubic_map.py), reduced maps.
 
 To add one:
 1. Write a final, frozen subclass of `AbstractProcess` in a file of its own; numbers that vary are array fields.

@@ -1,6 +1,11 @@
 """Measures: thresholds as formulas, probes and trackers that apply the curvature room along a training."""
 
+from precipice.measures.cubic_map import cubic_map_border as cubic_map_border
+from precipice.measures.cubic_map import cubic_map_fixed_point as cubic_map_fixed_point
+from precipice.measures.cubic_map import cubic_map_multiplier as cubic_map_multiplier
+from precipice.measures.cubic_map import cubic_map_slope as cubic_map_slope
 from precipice.measures.degree_four import degree_four_edge_minimum as degree_four_edge_minimum
+from precipice.measures.degree_four import degree_four_eigenvalues as degree_four_eigenvalues
 from precipice.measures.degree_four import degree_four_entries as degree_four_entries
 from precipice.measures.degree_four import degree_four_final_sharpness as degree_four_final_sharpness
 from precipice.measures.degree_four import degree_four_offset as degree_four_offset
@@ -8,6 +13,17 @@ from precipice.measures.degree_four import degree_four_orbit as degree_four_orbi
 from precipice.measures.degree_four import degree_four_sharpness as degree_four_sharpness
 from precipice.measures.degree_four import degree_four_step as degree_four_step
 from precipice.measures.degree_four import degree_four_two_step as degree_four_two_step
+from precipice.measures.degree_four_bounds import AdaptiveBox as AdaptiveBox
+from precipice.measures.degree_four_bounds import DegreeFourRegion as DegreeFourRegion
+from precipice.measures.degree_four_bounds import StartBox as StartBox
+from precipice.measures.degree_four_bounds import degree_four_adaptive_starts as degree_four_adaptive_starts
+from precipice.measures.degree_four_bounds import degree_four_entry_starts as degree_four_entry_starts
+from precipice.measures.degree_four_bounds import degree_four_offset_bounds as degree_four_offset_bounds
+from precipice.measures.degree_four_bounds import degree_four_offset_starts as degree_four_offset_starts
+from precipice.measures.degree_four_bounds import degree_four_parabola as degree_four_parabola
+from precipice.measures.degree_four_bounds import degree_four_proof_lr as degree_four_proof_lr
+from precipice.measures.degree_four_bounds import degree_four_region as degree_four_region
+from precipice.measures.degree_four_bounds import degree_four_sharpness_bounds as degree_four_sharpness_bounds
 from precipice.measures.degree_two import degree_two_edge_minimum as degree_two_edge_minimum
 from precipice.measures.degree_two import degree_two_ellipse as degree_two_ellipse
 from precipice.measures.degree_two import degree_two_entries as degree_two_entries
@@ -29,6 +45,8 @@ from precipice.measures.mean_model import mean_model_rate as mean_model_rate
 from precipice.measures.mean_model import mean_model_sharpness as mean_model_sharpness
 from precipice.measures.mean_model import mean_model_threshold as mean_model_threshold
 from precipice.measures.mean_model import smoothed_relu_inverse as smoothed_relu_inverse
+from precipice.measures.movement import MovementOscillation as MovementOscillation
+from precipice.measures.movement import movement_oscillation as movement_oscillation
 from precipice.measures.phases import Phase as Phase
 from precipice.measures.phases import Segment as Segment
 from precipice.measures.phases import phases as phases
@@ -48,6 +66,16 @@ from precipice.measures.quadratic import two_eigenvalue_step as two_eigenvalue_s
 from precipice.measures.quadratic import two_step_expansion as two_step_expansion
 from precipice.measures.quadratic import two_step_nullcline_series as two_step_nullcline_series
 from precipice.measures.quadratic import two_step_nullclines as two_step_nullclines
+from precipice.measures.rank_one import NormInterval as NormInterval
+from precipice.measures.rank_one import rank_one_alignment as rank_one_alignment
+from precipice.measures.rank_one import rank_one_alignment_factor as rank_one_alignment_factor
+from precipice.measures.rank_one import rank_one_excess as rank_one_excess
+from precipice.measures.rank_one import rank_one_kick as rank_one_kick
+from precipice.measures.rank_one import rank_one_minimum_sharpness as rank_one_minimum_sharpness
+from precipice.measures.rank_one import rank_one_norm_bounds as rank_one_norm_bounds
+from precipice.measures.rank_one import rank_one_norms as rank_one_norms
+from precipice.measures.rank_one import rank_one_proof_lr as rank_one_proof_lr
+from precipice.measures.rank_one import rank_one_starts as rank_one_starts
 from precipice.measures.scalar_networks import degree_three_edge_minima as degree_three_edge_minima
 from precipice.measures.scalar_networks import degree_three_sharpness as degree_three_sharpness
 from precipice.measures.scalar_networks import scalar_network_gradient as scalar_network_gradient

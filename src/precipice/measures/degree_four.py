@@ -6,6 +6,7 @@ kappa = sqrt(lr). Minima have b = 0 and sharpness 2 (x^2 + y^2) = 2 sqrt(c^4 + 4
 
 import jax.numpy as jnp
 from jax.core import Tracer
+from jaxtyping import Array, Float
 
 from precipice._checks import InputError, positive
 from precipice._types import Number, Scalar
@@ -112,6 +113,28 @@ def degree_four_sharpness(a: Number, lr: Number) -> Scalar:
         10.0
     """
     return 2 * jnp.sqrt((_edge_c(lr) + a) ** 4 + 4)
+
+
+def degree_four_eigenvalues(params: Point) -> Float[Array, "4"]:
+    """Hessian eigenvalues of (1 - xyzw)^2/2 at (x, y, x, y), in descending order; at a minimum 2 (x^2 + y^2), 0, 0, 0.
+
+    With p = x^2 y^2 and t = (x^2 + y^2) (3p - 1): x^2 (1 - p), y^2 (1 - p) and
+    [t +- sqrt(t^2 + 4 p (3 - 10 p + 7 p^2))]/2. The last two are those of the coupled network (1 - x^2 y^2)^2/4. Each
+    is accurate to rounding, however small.
+
+    References: zhu2022, eqs. 3 and 25 (MIN-3; the first two are printed with xy in place of p, ERR-M1).
+
+    Example:
+        >>> [round(float(value), 5) for value in degree_four_eigenvalues(jnp.array([1.0, 1.0]))]
+        [4.0, 0.0, 0.0, 0.0]
+    """
+    x, y = params
+    p = (x * y) ** 2
+    left = (1 - x * y) * (1 + x * y)  # 1 - p, without cancellation at a minimum
+    trace, product = (x**2 + y**2) * (3 * p - 1), -p * left * (3 - 7 * p)
+    large = (trace + jnp.where(trace < 0, -1, 1) * jnp.sqrt(trace**2 - 4 * product)) / 2
+    small = product / jnp.where(large == 0, 1, large)
+    return jnp.sort(jnp.stack([large, small, x**2 * left, y**2 * left]))[::-1]
 
 
 def degree_four_final_sharpness(lr: Number) -> Scalar:

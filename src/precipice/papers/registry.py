@@ -26,7 +26,12 @@ from precipice.papers.shapira2023.fig2 import FIGURE as SHAPIRA2023_FIG2
 from precipice.papers.shapira2023.sec5 import FIGURE as SHAPIRA2023_SEC5
 from precipice.papers.zhu2022.fig1 import FIGURE as ZHU2022_FIG1
 from precipice.papers.zhu2022.fig2 import FIGURE as ZHU2022_FIG2
+from precipice.papers.zhu2022.fig3 import FIGURE as ZHU2022_FIG3
+from precipice.papers.zhu2022.fig4 import FIGURE as ZHU2022_FIG4
 from precipice.papers.zhu2022.fig5 import FIGURE as ZHU2022_FIG5
+from precipice.papers.zhu2022.fig6 import FIGURE as ZHU2022_FIG6
+from precipice.papers.zhu2022.fig8 import FIGURE as ZHU2022_FIG8
+from precipice.papers.zhu2022.fig9 import FIGURE as ZHU2022_FIG9
 from precipice.papers.zhu2022.fig11 import FIGURE as ZHU2022_FIG11
 from precipice.papers.zhu2022.fig12 import FIGURE as ZHU2022_FIG12
 from precipice.papers.zhu2022.fig13 import FIGURE as ZHU2022_FIG13
@@ -38,8 +43,10 @@ from precipice.papers.zhu2022.fig18 import FIGURE as ZHU2022_FIG18
 from precipice.papers.zhu2022.fig19 import FIGURE as ZHU2022_FIG19
 from precipice.papers.zhu2022.fig20 import FIGURE as ZHU2022_FIG20
 from precipice.papers.zhu2022.fig21 import FIGURE as ZHU2022_FIG21
+from precipice.papers.zhu2022.fig22 import FIGURE as ZHU2022_FIG22
 from precipice.papers.zhu2022.fig27 import FIGURE as ZHU2022_FIG27
 from precipice.papers.zhu2022.fig28 import FIGURE as ZHU2022_FIG28
+from precipice.papers.zhu2022.fig30 import FIGURE as ZHU2022_FIG30
 
 _ALL = (
     AGARWALA2022_FIG1,
@@ -52,6 +59,7 @@ _ALL = (
     AHN2022_FIG2,
     AHN2022_FIG3,
     AHN2022_FIG4,
+    AHN2022_FIG5,
     AHN2022_FIG6,
     AHN2022_FIG7,
     AHN2022_FIG8,
@@ -66,7 +74,12 @@ _ALL = (
     SHAPIRA2023_SEC5,
     ZHU2022_FIG1,
     ZHU2022_FIG2,
+    ZHU2022_FIG3,
+    ZHU2022_FIG4,
     ZHU2022_FIG5,
+    ZHU2022_FIG6,
+    ZHU2022_FIG8,
+    ZHU2022_FIG9,
     ZHU2022_FIG11,
     ZHU2022_FIG12,
     ZHU2022_FIG13,
@@ -78,8 +91,10 @@ _ALL = (
     ZHU2022_FIG19,
     ZHU2022_FIG20,
     ZHU2022_FIG21,
+    ZHU2022_FIG22,
     ZHU2022_FIG27,
     ZHU2022_FIG28,
+    ZHU2022_FIG30,
 )
 
 FIGURES: dict[str, Figure] = {figure.id: figure for figure in _ALL}

@@ -46,6 +46,7 @@ from precipice.problems.network import FullyConnected as FullyConnected
 from precipice.problems.problem import AbstractProblem as AbstractProblem
 from precipice.problems.quadratic import QuadraticRegression as QuadraticRegression
 from precipice.problems.quadratic import linear_network_on_one_point as linear_network_on_one_point
+from precipice.problems.rank_one import RankOneFactorization as RankOneFactorization
 from precipice.problems.scalar_network import ScalarNetwork as ScalarNetwork
 from precipice.problems.self_stabilizing import SelfStabilizing as SelfStabilizing
 from precipice.problems.single_neuron import AbstractEvenLoss as AbstractEvenLoss

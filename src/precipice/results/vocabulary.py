@@ -37,6 +37,9 @@ _DIMENSIONS = (
     # ahn2022, networks and mean model
     Dimension("bias_point", "1", "Bias at which a function of it is evaluated.", sweep=True),
     Dimension("time", "1", "Steps taken times the learning rate: the time of the gradient flow."),
+    # zhu2022, bifurcations
+    Dimension("scaled_offset", "1", "A = a kappa, offset from the edge minimum at which a map is frozen.", sweep=True),
+    Dimension("tail", "1", "Index of a state of an orbit's end.", sweep=True),
 )
 
 DIMENSIONS: dict[str, Dimension] = {d.name: d for d in _DIMENSIONS}
@@ -240,6 +243,12 @@ _VARIABLES = (
     Variable("two_step_movement", ("entry",), "1", "Change of the entries over the first two steps of a run.", _ZHU),
     Variable("final_sharpness", (), "1", "Largest Hessian eigenvalue at the last state of a run.", "definition"),
     Variable("final_loss", (), "1", "Training loss at the last state of a run.", "definition"),
+    # zhu2022, offsets from the edge minimum
+    Variable("orbit_a", ("time",), "1", "a along a solution of the limiting equation.", _ZHU),
+    Variable("orbit_b", ("time",), "1", "b along a solution of the limiting equation.", _ZHU),
+    Variable("offset_a", ("step",), "1", "a: offset from the edge minimum along the minima.", _ZHU),
+    Variable("offset_b", ("step",), "1", "b: offset from the minima, xy - 1.", _ZHU),
+    Variable("region", ("step",), "1", "Code of measures.DegreeFourRegion at the mean of two steps.", _ZHU),
     # agarwala2022, one-output quadratic models
     Variable("residual", ("step",), "1", "z: the residual of a one-output model before the step.", _AGARWALA),
     Variable("kernel", ("step",), "1", "NTK of a one-output model, |dz/dtheta|^2, before the step.", _AGARWALA),
@@ -276,6 +285,15 @@ _VARIABLES = (
     Variable("smoothed_relu", (), "1", "g(b) = phi(b) + b Phi(b).", _AHN),
     Variable("smoothed_relu_slope", (), "1", "g'(b) = Phi(b).", _AHN),
     Variable("mean_relu", (), "1", "Mean of max(z + b, 0) over normal z, by quadrature.", _AHN),
+    # zhu2022, bifurcations and rank-one factorisation
+    Variable("offsets", ("step", "entry"), "1", "Offset (a, b) of a degree-4 network from its edge minimum.", _ZHU),
+    Variable("period", (), "1", "Steps after which an orbit returns; 0: none found; -1: diverged.", _ZHU),
+    Variable("orbit_tail", (), "1", "A state b of an orbit of the cubic map after its transient.", _ZHU),
+    Variable("end_status", (), "1", "What became of the run from a start of a grid.", "definition", codes=Status),
+    Variable("start_computed", (), "1", "Whether a start was run; 0: its end is a neighbour's.", "definition"),
+    Variable("excess_loss", ("step",), "1", "Loss above its minimum (d - 1)/4 before the step is taken.", _ZHU),
+    Variable("alignment_gap", ("step",), "1", "xi = |x|^2 |y|^2 - (x . y)^2 before the step is taken.", _ZHU),
+    Variable("vector_norms", ("step", "entry"), "1", "Lengths (|x|, |y|) before the step is taken.", _ZHU),
 )
 
 VARIABLES: dict[str, Variable] = {v.name: v for v in _VARIABLES}
