@@ -3,6 +3,8 @@
 `simulate` compiles a whole run with its probes; `train` drives a long one from the host, with checkpoints.
 """
 
+from precipice.dynamics.basins import Basins as Basins
+from precipice.dynamics.basins import basins as basins
 from precipice.dynamics.bifurcation import Attractor as Attractor
 from precipice.dynamics.bifurcation import attractor as attractor
 from precipice.dynamics.bifurcation import bifurcation as bifurcation

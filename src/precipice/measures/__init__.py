@@ -1,5 +1,7 @@
 """Measures: thresholds as formulas, probes and trackers that apply the curvature room along a training."""
 
+from precipice.measures.box_dimension import BoxDimension as BoxDimension
+from precipice.measures.box_dimension import box_dimension as box_dimension
 from precipice.measures.cubic_map import cubic_map_border as cubic_map_border
 from precipice.measures.cubic_map import cubic_map_fixed_point as cubic_map_fixed_point
 from precipice.measures.cubic_map import cubic_map_multiplier as cubic_map_multiplier
