@@ -20,6 +20,26 @@ def test_every_row_is_complete():
     assert len(ROWS) >= 10
 
 
+BELONGING = {
+    "QR": [*range(1, 26)],
+    "REV": [*range(1, 16)],
+    "MIN": [*range(1, 22)],
+    "TN": [*range(1, 12), *range(20, 25), 30, 31, 32],
+    "QR-F": [1, 2, 8, 9, 10],
+    "REV-F": [2],
+    "MIN-F": [*range(1, 7), 8, 9, *range(11, 23), 27, 28, 30],
+    "TN-F": [*range(1, 13)],
+}
+"""The formula sheet's items of the minimal models and their figures; MIN-F10 has no caption in the text."""
+
+
+def test_no_item_of_the_minimal_models_is_missing():
+    wanted = {
+        f"{kind}{number}" if "F" in kind else f"{kind}-{number}" for kind, all_ in BELONGING.items() for number in all_
+    }
+    assert wanted - {row[0] for row in ROWS} == set()
+
+
 def test_no_item_stands_twice_with_the_same_function():
     pairs = [(item, function) for item, _, function, _, _ in ROWS]
     assert len(set(pairs)) == len(pairs)

@@ -84,6 +84,29 @@ def test_flow_of_the_reference():
     np.testing.assert_allclose(problem.kernel(end), 0.43919896249860896, atol=1e-9)
 
 
+def test_modes_under_the_flow():
+    """QR-3, QR-6: ln J_i^2 moves by -2 w_i times one number; z keeps its sign; E is constant."""
+    problem = problems.QuadraticRegression(jnp.array([1.0, -0.3, 0.5]), 0.2)
+    start = jnp.array([0.7, 0.9, -0.4])
+    found = dynamics.flow(problem, start, [0.5, 1.0, 4.0], rtol=1e-11, atol=1e-13)
+    values, first, _ = dynamics.rescaled_modes(problem, start, 1.0)
+    for params in found.params:
+        _, modes, _ = dynamics.rescaled_modes(problem, params, 1.0)
+        moved = np.log(np.asarray(modes.jacobian**2 / first.jacobian**2)) / (-2 * np.asarray(values))
+        np.testing.assert_allclose(moved, moved[0], rtol=1e-7)
+        assert float(modes.z) * float(first.z) > 0
+        np.testing.assert_allclose(measures.conserved_offset(values, modes.z, modes.jacobian), 0.2, rtol=1e-7)
+
+
+@pytest.mark.parametrize("z", [-0.2, -0.05])
+def test_progressive_sharpening_from_a_balanced_start(z):
+    """QR-9: eigenvalues w and -w with equal modes: T(0) = 2 J^2 grows at once (z T(1) = 0, z^2 T(2) > 0)."""
+    modes = dynamics.Modes(jnp.array(z), jnp.array([0.3, 0.3]))
+    run = params_of(dynamics.QuadraticModes(jnp.array([1.0, -1.0]), modes), 1)
+    t = jnp.sum(run["jacobian"] ** 2, axis=1)
+    np.testing.assert_allclose(t[1] - t[0], z**2 * t[0], rtol=1e-12)
+
+
 # Reduced maps -------------------------------------------------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ from precipice.measures.degree_two import degree_two_final_sharpness as degree_t
 from precipice.measures.degree_two import degree_two_offset as degree_two_offset
 from precipice.measures.degree_two import degree_two_step as degree_two_step
 from precipice.measures.degree_two import degree_two_two_step as degree_two_two_step
+from precipice.measures.edge import descent_bound as descent_bound
 from precipice.measures.edge import edge as edge
 from precipice.measures.edge_point import EdgePoint as EdgePoint
 from precipice.measures.edge_point import edge_coordinates as edge_coordinates

@@ -47,3 +47,22 @@ def edge(optimiser: Any) -> Number:
     if mu is None:
         return 2 / lr
     return 2 * (1 + mu) / (lr * (1 + 2 * mu)) if nesterov else 2 * (1 + mu) / lr
+
+
+def descent_bound(lr: Number, sharpness: Number, gradient_norm: Number) -> Number:
+    """-(lr/2) (2 - lr l) |grad|^2, which the change of the loss in one step does not exceed (the descent lemma).
+
+    It is least at lr = 1/l, and says nothing once lr l passes 2.
+
+    Args:
+        lr: learning rate.
+        sharpness: l, the largest Hessian eigenvalue anywhere on the segment from one point to the next.
+        gradient_norm: |grad L| at the first point.
+
+    References: shapira2023, section 2 (REV-1).
+
+    Example:
+        >>> descent_bound(0.5, 2.0, 3.0)
+        -2.25
+    """
+    return -(lr / 2) * (2 - lr * sharpness) * gradient_norm**2

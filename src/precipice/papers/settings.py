@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from precipice._checks import InputError, at_least, one_of, positive
+from precipice._checks import InputError, one_of, positive
 
 _READ = {"int": int, "float": float, "str": str}
 
@@ -58,17 +58,18 @@ def from_json(kind: type, text: str) -> Any:
     return kind(**recorded)
 
 
-def numbers(text: str, name: str) -> list[float]:
-    """Positive numbers written as "9,7,5,3".
+def numbers(text: str, name: str, *, ascending: bool = False) -> list[float]:
+    """Positive numbers written as "9, 7, 5, 3".
 
     Raises:
-        InputError: not of this form.
+        InputError: not of this form, or not ascending where they must be.
     """
     try:
         found = [float(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"{name} must be numbers such as '9,7,5,3'; got {text!r}.") from None
-    at_least(f"count of {name}", len(found), 1)
+        raise InputError(f"{name} must be numbers such as '0.1, 0.2'; got {text!r}.") from None
     for value in found:
-        positive(f"entry of {name}", value)
+        positive(f"each of {name}", value)
+    if ascending and sorted(set(found)) != found:
+        raise InputError(f"{name} must be ascending; got {text!r}.")
     return found

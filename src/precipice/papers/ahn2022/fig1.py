@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from precipice._checks import at_least, positive
 from precipice.figures.claims import Claim
-from precipice.papers.ahn2022.relu_network import check_network, data_line, drawn, networks, parse_numbers
+from precipice.papers.ahn2022.relu_network import check_network, data_line, drawn, networks
 from precipice.papers.figure import NO_DATA, Context, Figure, Scale
+from precipice.papers.settings import numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +76,9 @@ def validate(settings: Settings) -> None:
         InputError: naming the setting, its rule and the value.
     """
     check_network(settings)
-    at_least("number of learning rates", len(parse_numbers(settings.lrs_over_threshold, "lrs_over_threshold")), 2)
+    at_least(
+        "number of learning rates", len(numbers(settings.lrs_over_threshold, "lrs_over_threshold", ascending=True)), 2
+    )
     positive("time", settings.time)
     at_least("num_test", settings.num_test, 1)
 
@@ -87,7 +90,7 @@ def run(settings: Settings, context: Context) -> "xarray.Dataset":  # noqa: ARG0
     from precipice import measures
     from precipice.results import to_dataset
 
-    factors = np.array(parse_numbers(settings.lrs_over_threshold, "lrs_over_threshold"))
+    factors = np.array(numbers(settings.lrs_over_threshold, "lrs_over_threshold", ascending=True))
     lrs = factors * measures.mean_model_threshold(settings.dimension)
     ends = final_params(settings, lrs)
     saved = {"final_bias": ends[:, :, 2], "test_accuracy": accuracy_of(settings, ends), "edge": 2 / lrs}

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from precipice._checks import InputError, positive
 from precipice.figures.claims import Claim
-from precipice.papers.ahn2022.relu_network import check_network, data_line, follow, parse_numbers
+from precipice.papers.ahn2022.relu_network import check_network, data_line, follow
 from precipice.papers.figure import NO_DATA, Context, Figure, Scale
+from precipice.papers.settings import numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +56,7 @@ def quick_settings(data_dir: Path | None = None) -> Settings:  # noqa: ARG001
 
 def control(settings: Settings) -> Settings:
     """A fifth of the learning rates: the largest is below the threshold too; a fifth of the time keeps the steps."""
-    lrs = ",".join(f"{lr / 5:.6g}" for lr in parse_numbers(settings.lrs, "lrs"))
+    lrs = ",".join(f"{lr / 5:.6g}" for lr in numbers(settings.lrs, "lrs", ascending=True))
     return dataclasses.replace(settings, lrs=lrs, time=settings.time / 5)
 
 
@@ -67,7 +68,7 @@ def validate(settings: Settings) -> None:
     """
     check_network(settings)
     positive("time", settings.time)
-    lrs = parse_numbers(settings.lrs, "lrs")
+    lrs = numbers(settings.lrs, "lrs", ascending=True)
     if len(lrs) != 3 or any(abs(lrs[-1] / lr - round(lrs[-1] / lr)) > 1e-6 for lr in lrs):
         raise InputError(f"lrs must be three, each a whole fraction of the last; got {settings.lrs!r}.")
 
@@ -78,7 +79,7 @@ def run(settings: Settings, context: Context) -> "xarray.Dataset":  # noqa: ARG0
 
     from precipice.results import to_dataset
 
-    lrs = np.array(parse_numbers(settings.lrs, "lrs"))
+    lrs = np.array(numbers(settings.lrs, "lrs", ascending=True))
     num = round(settings.time / lrs[-1])
     runs = [thinned(settings, float(lr), num, round(lrs[-1] / lr)) for lr in lrs]
     saved = {name: np.stack([run[name] for run in runs]) for name in runs[0]}

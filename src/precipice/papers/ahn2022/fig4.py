@@ -10,11 +10,11 @@ from precipice.papers.ahn2022.relu_network import (
     follow_all,
     oscillating,
     paper_of,
-    parse_numbers,
     settings_of,
     validate,
 )
 from precipice.papers.figure import NO_DATA, Context, Figure, Scale
+from precipice.papers.settings import numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ PANELS = ("sharpness", "bias")
 
 def control(settings: Settings) -> Settings:
     """A tenth of the learning rates, below the threshold."""
-    lrs = ",".join(f"{lr / 10:.6g}" for lr in parse_numbers(settings.lrs, "lrs"))
+    lrs = ",".join(f"{lr / 10:.6g}" for lr in numbers(settings.lrs, "lrs", ascending=True))
     return dataclasses.replace(settings, lrs=lrs)
 
 

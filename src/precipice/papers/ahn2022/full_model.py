@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from precipice._checks import InputError, at_least, positive
-from precipice.papers.ahn2022.relu_network import check_network, parse_numbers
+from precipice.papers.ahn2022.relu_network import check_network
+from precipice.papers.settings import numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +58,7 @@ def quick_settings(data_dir: Path | None = None) -> Settings:  # noqa: ARG001
 
 def control(settings: Settings) -> Settings:
     """A tenth of the learning rates, all below the edge of the start, and of the time: as many steps."""
-    lrs = ",".join(f"{lr / 10:.6g}" for lr in parse_numbers(settings.lrs, "lrs"))
+    lrs = ",".join(f"{lr / 10:.6g}" for lr in numbers(settings.lrs, "lrs", ascending=True))
     return dataclasses.replace(settings, lrs=lrs, time=settings.time / 10)
 
 
@@ -70,7 +71,7 @@ def validate(settings: Settings) -> None:
     check_network(settings)
     at_least("width", settings.width, 1)
     positive("time", settings.time)
-    lrs = parse_numbers(settings.lrs, "lrs")
+    lrs = numbers(settings.lrs, "lrs", ascending=True)
     at_least("time over the largest lr", settings.time / lrs[-1], 5)
     times = [lrs[-1] / lr for lr in lrs]
     if len(lrs) != 3 or any(abs(each - round(each)) > 1e-6 or round(each) % 2 == 0 for each in times):
@@ -83,7 +84,7 @@ def run(settings: Settings) -> "xarray.Dataset":
 
     from precipice.results import to_dataset
 
-    lrs = np.array(parse_numbers(settings.lrs, "lrs"))
+    lrs = np.array(numbers(settings.lrs, "lrs", ascending=True))
     num = round(settings.time / lrs[-1])
     runs = [[one_run(settings, lr, seed, num, round(lrs[-1] / lr)) for seed in range(settings.seeds)] for lr in lrs]
     saved = {name: np.array([[one[name] for one in seeds] for seeds in runs]) for name in runs[0][0]}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from precipice._checks import InputError, at_least, positive
+from precipice.papers.settings import numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +49,7 @@ def validate(settings: Settings) -> None:
         InputError: naming the setting, its rule and the value.
     """
     check_network(settings)
-    parse_numbers(settings.lrs, "lrs")
+    numbers(settings.lrs, "lrs", ascending=True)
     at_least("num_steps", settings.num_steps, 20)
 
 
@@ -73,23 +74,6 @@ def check_precision(precision: str) -> None:
     """
     if precision != "float64":
         raise InputError(f"precision must be float64; got {precision!r}.")
-
-
-def parse_numbers(text: str, name: str) -> list[float]:
-    """Numbers written as "2.5e-5, 2.5e-4": positive, ascending.
-
-    Raises:
-        InputError: not of this form.
-    """
-    try:
-        numbers = [float(number) for number in text.split(",")]
-    except ValueError:
-        raise InputError(f"{name} must be numbers such as '2.5e-5, 2.5e-4'; got {text!r}.") from None
-    for number in numbers:
-        positive(f"each of {name}", number)
-    if sorted(set(numbers)) != numbers:
-        raise InputError(f"{name} must be ascending; got {text!r}.")
-    return numbers
 
 
 def networks(settings: Any) -> "tuple[ThresholdNetwork, Any]":
@@ -154,7 +138,7 @@ def follow_all(settings: Settings, *, sharpness: bool = False) -> "xarray.Datase
 
     from precipice.results import to_dataset
 
-    lrs = np.array(parse_numbers(settings.lrs, "lrs"))
+    lrs = np.array(numbers(settings.lrs, "lrs", ascending=True))
     runs = [follow(settings, float(lr), settings.num_steps, sharpness=sharpness) for lr in lrs]
     saved = {name: np.stack([run[name] for run in runs]) for name in runs[0]}
     coords = {"lr": lrs, "seed": range(settings.seeds), "step": range(settings.num_steps + 1)}

@@ -10,6 +10,7 @@ import numpy as np
 from precipice._checks import at_least, one_of, positive
 from precipice.figures.claims import Claim
 from precipice.papers.figure import NO_DATA, Context, Figure, Scale
+from precipice.papers.settings import numbers
 from precipice.papers.zhu2022 import layered
 
 if TYPE_CHECKING:
@@ -99,10 +100,10 @@ def validate(settings: Settings) -> None:
     one_of("precision", settings.precision, ("float64",))
     at_least("seeds", settings.seeds, 1)
     check_schedule(settings.num_steps, settings.every)
-    counts = {len(layered.parse_numbers(getattr(settings, f"edges_{name}"), f"edges_{name}")) for name in PANELS}
+    counts = {len(numbers(getattr(settings, f"edges_{name}"), f"edges_{name}")) for name in PANELS}
     at_least("numbers of learning rates that agree between the three networks", 1, len(counts))
-    at_least("number of factors", len(layered.parse_numbers(settings.factors, "factors")), 2)
-    for entry in layered.parse_numbers(settings.start, "start"):
+    at_least("number of factors", len(numbers(settings.factors, "factors")), 2)
+    for entry in numbers(settings.start, "start"):
         positive("entry of start", entry)
 
 
@@ -137,14 +138,14 @@ def _networks(settings: Settings, seed: int):
 
     deep_key, linear_key = jax.random.split(jax.random.key(seed))
     deep = layered.network_on_task(settings.width_deep, settings.layers, settings.activation)
-    yield deep, deep.init(deep_key), layered.parse_numbers(settings.edges_deep, "edges_deep")
+    yield deep, deep.init(deep_key), numbers(settings.edges_deep, "edges_deep")
     linear = layered.network_on_task(settings.width, 2, "identity")
-    start = layered.rescaled(linear.init(linear_key), layered.parse_numbers(settings.factors, "factors"))
+    start = layered.rescaled(linear.init(linear_key), numbers(settings.factors, "factors"))
     first = layered.initial_sharpness(linear, start)
-    fractions = layered.parse_numbers(settings.edges_linear, "edges_linear")
+    fractions = numbers(settings.edges_linear, "edges_linear")
     yield linear, start, [fraction * first for fraction in fractions]
-    entries = jnp.array(layered.parse_numbers(settings.start, "start"))
-    yield problems.ScalarNetwork((2, 2), 0.25), entries, layered.parse_numbers(settings.edges_scalar, "edges_scalar")
+    entries = jnp.array(numbers(settings.start, "start"))
+    yield problems.ScalarNetwork((2, 2), 0.25), entries, numbers(settings.edges_scalar, "edges_scalar")
 
 
 # Claims -------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import numpy as np
 from precipice._checks import at_least, one_of, positive
 from precipice.figures.claims import Claim
 from precipice.papers.figure import NO_DATA, Context, Figure, Scale
+from precipice.papers.settings import numbers
 from precipice.papers.zhu2022 import layered
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def validate(settings: Settings) -> None:
     at_least("seeds", settings.seeds, 1)
     one_of("precision", settings.precision, ("float64",))
     check_schedule(settings.num_steps, settings.every)
-    given = len(layered.parse_numbers(settings.factors, "factors"))
+    given = len(numbers(settings.factors, "factors"))
     at_least("number of factors (one for each layer)", given, settings.layers)
 
 
@@ -98,7 +99,7 @@ def run(settings: Settings, context: Context) -> "xarray.Dataset":  # noqa: ARG0
 
     from precipice.results import to_dataset
 
-    factors = layered.parse_numbers(settings.factors, "factors")
+    factors = numbers(settings.factors, "factors")
     cells = []
     for seed in range(settings.seeds):
         row = []

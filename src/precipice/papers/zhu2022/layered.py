@@ -6,26 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from precipice._checks import InputError, positive
-
 if TYPE_CHECKING:
     from precipice._types import Params
     from precipice.problems import AbstractProblem, Supervised
-
-
-def parse_numbers(text: str, name: str) -> list[float]:
-    """Positive numbers written as "4, 0.1".
-
-    Raises:
-        InputError: not of this form.
-    """
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"{name} must be numbers such as '4, 0.1'; got {text!r}.") from None
-    for number in numbers:
-        positive(f"entry of {name}", number)
-    return numbers
 
 
 def network_on_task(width: int, layers: int, activation: str, loss: str = "mean_squared_error") -> "Supervised":
