@@ -35,9 +35,9 @@ def test_the_descent_lemma(lr):
 
 def test_the_best_learning_rate_of_the_lemma():
     rates = np.linspace(0.01, 1, 100)
-    values = [measures.descent_bound(lr, 4.0, 1.0) for lr in rates]
+    values = np.array([measures.descent_bound(float(lr), 4.0, 1.0) for lr in rates], float)
     assert rates[np.argmin(values)] == pytest.approx(1 / 4)
-    assert min(values) == pytest.approx(-1 / 8)
+    assert values.min() == pytest.approx(-1 / 8)
 
 
 @pytest.mark.parametrize(
