@@ -8,12 +8,15 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 import scipy.special
 
+import by_hand
 from oracles import Dense, dense, point, root_of
 from precipice import curvature, dynamics, problems
+from precipice.problems import ScalarNetwork, SingleNeuron
 
 # Problems -----------------------------------------------------------------------------------------------------------
 
@@ -240,4 +243,173 @@ PROCESSES = {
     "heavy ball": ProcessRow(optimiser(optax.sgd, momentum=0.9), _momentum),
     "nesterov": ProcessRow(optimiser(optax.sgd, momentum=0.9, nesterov=True), _nesterov),
     "adam": ProcessRow(optimiser(optax.adam), _adam),
+}
+
+
+# Minimal models -----------------------------------------------------------------------------------------------------
+
+
+class ModelRow(NamedTuple):
+    """A minimal model made of a number that may be traced, and its loss by hand from (flat parameters, number).
+
+    `varies` says whether the number enters; `kinds` is the model's type.
+    """
+
+    make: Callable[[Any, Any], problems.AbstractProblem]
+    loss: Callable[[np.ndarray, float], Any]
+    kind: type
+    varies: bool = True
+
+
+def _examples(num, size):
+    """Inputs and labels of a small task, the same in either precision and far from the corners at `points`."""
+    rng = np.random.default_rng(num)
+    return rng.normal(size=(num, size)), rng.choice([-1.0, 1.0], size=num)
+
+
+def _scaled(num, size, scale, dtype) -> problems.Dataset:
+    x, y = _examples(num, size)
+    inputs = jnp.asarray(scale, dtype) * jnp.asarray(x, dtype)
+    return problems.Dataset(inputs, jnp.asarray(y, dtype)[:, None], jnp.zeros(num, jnp.int32), "a small task")
+
+
+def _scalar(*powers):
+    return ModelRow(lambda n, _: problems.ScalarNetwork(powers, n), by_hand.scalar_network(*powers), ScalarNetwork)
+
+
+def _neuron(output_loss, value):
+    return ModelRow(lambda _, __: SingleNeuron(output_loss), by_hand.single_neuron(value), SingleNeuron, varies=False)
+
+
+Q = np.array([[1.0, 0.5, -0.25], [0.5, -0.75, 0.1], [-0.25, 0.1, 0.3]])
+
+MODELS = {
+    "scalar network": _scalar(1, 1, 1),
+    "coupled scalar network": _scalar(2, 2),
+    "scalar network of unlike powers": _scalar(1, 3),
+    "single neuron, square root": _neuron(problems.SquareRootLoss(), by_hand.square_root),
+    "single neuron, log cosh": _neuron(problems.LogCoshLoss(), by_hand.log_cosh),
+    "single neuron, huber": _neuron(problems.HuberLoss(), by_hand.huber),
+    "single neuron, power 1.5": _neuron(problems.PowerLoss(1.5), by_hand.power(1.5)),
+    "single neuron, power 4": _neuron(problems.PowerLoss(4.0), by_hand.power(4.0)),
+    "mean model": ModelRow(
+        lambda _, __: problems.MeanModel(3), by_hand.mean_model(3), problems.MeanModel, varies=False
+    ),
+    "threshold network": ModelRow(
+        lambda n, dtype: problems.ThresholdNetwork(_scaled(5, 3, n, dtype)),
+        by_hand.threshold_network(*_examples(5, 3)),
+        problems.ThresholdNetwork,
+    ),
+    "sparse coding network": ModelRow(
+        lambda n, dtype: problems.SparseCodingNetwork(_scaled(4, 2, n, dtype), 3),
+        by_hand.sparse_coding_network(*_examples(4, 2), 3),
+        problems.SparseCodingNetwork,
+    ),
+    "two-layer linear network": ModelRow(
+        lambda n, dtype: _two_layer_linear(_scaled(4, 3, n, dtype)),
+        by_hand.two_layer_linear(*_examples(4, 3), 2),
+        problems.TwoLayerLinear,
+    ),
+    "self-stabilizing": ModelRow(
+        lambda n, _: problems.SelfStabilizing(n, 0.5, 3.0), by_hand.self_stabilizing(0.5, 3.0), problems.SelfStabilizing
+    ),
+    "quadratic regression": ModelRow(
+        lambda n, dtype: problems.QuadraticRegression(jnp.asarray(Q, dtype), n),
+        by_hand.quadratic_regression(Q),
+        problems.QuadraticRegression,
+    ),
+    "rank-one factorisation": ModelRow(
+        lambda _, __: problems.RankOneFactorization(2), by_hand.rank_one, problems.RankOneFactorization, varies=False
+    ),
+}
+
+
+def _two_layer_linear(data):
+    return problems.TwoLayerLinear(data.x, data.y[:, 0], width=2)
+
+
+# Reduced maps and noisy descent -------------------------------------------------------------------------------------
+
+
+class MapRow(NamedTuple):
+    """A process made of a number that may be traced and a start, and one step of it by hand, (theta, number, draw).
+
+    `noise`, where there is any, gives the draws of a run in a precision.
+    """
+
+    make: Callable[[Any, np.ndarray, Any], dynamics.AbstractProcess]
+    step: Callable[[np.ndarray, float, Any], tuple[np.ndarray, Any]]
+    start: list[float]
+    kind: type
+    noise: Callable[..., list] | None = None
+
+
+def _array(start, dtype):
+    return jnp.asarray(start, dtype)
+
+
+def _split(kind, start, dtype):
+    return kind(jnp.asarray(start[0], dtype), jnp.asarray(start[1:], dtype))
+
+
+W = np.array([1.0, 0.3, -0.5])
+COUPLED = problems.ScalarNetwork((2, 2), 0.25)
+
+MAPS = {
+    "label noise": MapRow(
+        lambda n, start, dtype: dynamics.LabelNoise(COUPLED, n, 0.1, start=_array(start, dtype)),
+        by_hand.label_noise,
+        [1.3, 0.6],
+        dynamics.LabelNoise,
+        functools.partial(by_hand.noise, shape=(), leaves=False),
+    ),
+    "gradient noise": MapRow(
+        lambda n, start, dtype: dynamics.GradientNoise(COUPLED, n, 0.1, start=_array(start, dtype)),
+        by_hand.gradient_noise,
+        [1.3, 0.6],
+        dynamics.GradientNoise,
+        functools.partial(by_hand.noise, shape=(2,), leaves=True),
+    ),
+    "self-stabilization": MapRow(
+        lambda n, s, dtype: dynamics.SelfStabilization(n, 0.5, 3.0, x=_array(s[0], dtype), y=float(s[1])),
+        by_hand.self_stabilization,
+        [0.3, -0.1],
+        dynamics.SelfStabilization,
+    ),
+    "mean model": MapRow(
+        lambda n, s, dtype: dynamics.MeanModelMap(n, 3.0, weight_sum=_array(s[0], dtype), bias=float(s[1])),
+        by_hand.mean_model_map(3),
+        [1.5, 0.2],
+        dynamics.MeanModelMap,
+    ),
+    "cubic map": MapRow(
+        lambda n, start, dtype: dynamics.CubicMap(_array(n, dtype), start=_array(start[0], dtype)),
+        lambda t, n, draw: by_hand.cubic_map(t, n, draw),
+        [0.2],
+        dynamics.CubicMap,
+    ),
+    "quadratic modes": MapRow(
+        lambda n, s, dtype: dynamics.QuadraticModes(_array(n * W, dtype), _split(dynamics.Modes, s, dtype)),
+        lambda t, n, draw: by_hand.quadratic_modes(n * W)(t, n, draw),
+        [0.4, 0.5, -1.0, 0.7],
+        dynamics.QuadraticModes,
+    ),
+    "quadratic moments": MapRow(
+        lambda n, s, dtype: dynamics.QuadraticMoments(_array(n * W, dtype), _split(dynamics.Moments, s, dtype)),
+        lambda t, n, draw: by_hand.quadratic_moments(n * W)(t, n, draw),
+        [0.4, 1.95, 0.02, 0.01],
+        dynamics.QuadraticMoments,
+    ),
+    "two eigenvalues": MapRow(
+        lambda n, start, dtype: dynamics.TwoEigenvalueMap(-n, _array(start, dtype), 0.05),
+        by_hand.two_eigenvalue_map(0.05),
+        [0.2, 2.2],
+        dynamics.TwoEigenvalueMap,
+    ),
+    "low order": MapRow(
+        lambda n, start, dtype: dynamics.LowOrderMap(n, _array(start, dtype)),
+        by_hand.low_order_map,
+        [0.2, 0.05],
+        dynamics.LowOrderMap,
+    ),
 }

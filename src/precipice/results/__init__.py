@@ -4,7 +4,8 @@ Nothing here imports JAX, and xarray and zarr are imported only when a dataset i
 
 To add one (a variable):
 
-1. Write a `Variable` in the list of `vocabulary.py` (of `theory_vocabulary.py`, for a model): name, own dimensions, units, one sentence, reference.
+1. Write a `Variable` in the list of `vocabulary.py` (`theory_vocabulary.py` for a model): name, own dimensions, units,
+   one sentence, reference.
 2. If it needs a new axis, write a `Dimension` there too; if it holds codes, an `IntEnum`.
 3. Return an array under that name from a probe, or hand it to `to_dataset`.
 4. A variable of one study only stays out of the list: pass it as ``to_dataset(..., extra=(Variable(...),))``.
