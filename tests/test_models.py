@@ -94,10 +94,8 @@ def test_float32_stays_float32(name):
 
 
 @pytest.mark.parametrize("name", VARYING)
-def test_a_number_in_float64_follows_parameters_in_float32(name, request):
+def test_a_number_in_float64_follows_parameters_in_float32(name):
     """A sweep over an array of numbers does not raise the precision of the parameters, nor stop at strict promotion."""
-    if name == "self-stabilizing":
-        request.applymarker(pytest.mark.xfail(strict=True, reason="SelfStabilizing.loss does not cast its numbers"))
     params = point_of(name, dtype=np.float32)
     loss = MODELS[name].make(jnp.array([NUMBER])[0], np.float32).loss(params)
     assert loss.dtype == jnp.float32

@@ -309,6 +309,24 @@ def test_the_end_of_the_edge_of_stability(epsilon):
             lambda: dynamics.TwoEigenvalueMap(-0.1, [0.5, 0.9]),
             r"^start \[z, T\] = \[0\.5, 0\.9\] must lie in the cone where both squared modes are positive; they are",
         ),
+        (
+            lambda: dynamics.TwoEigenvalueMap(-0.1, [0.5, 1.2, 1.0]),
+            r"^start must be two numbers \[z, T\]; got shape \(3,\)",
+        ),
+        (lambda: dynamics.TwoEigenvalueMap(-0.1, [0.5, 1.2], np.nan), r"^offset must be finite; got nan\.$"),
+        (lambda: problems.QuadraticRegression(np.ones(2), np.nan), r"^offset must be finite; got nan\.$"),
+        (
+            lambda: dynamics.QuadraticModes(jnp.ones(2), dynamics.Modes(jnp.array(0.1), jnp.ones(3))),
+            r"^jacobian must have one number for each of 2 eigenvalues\.$",
+        ),
+        (
+            lambda: dynamics.QuadraticModes(jnp.ones(2), dynamics.Modes(jnp.array(np.nan), jnp.ones(2))),
+            r"^start of modes must be finite; got NaN or inf\.$",
+        ),
+        (
+            lambda: dynamics.QuadraticMoments(jnp.ones(2), dynamics.Moments(jnp.array(0.1), jnp.ones(2))),
+            r"^eigenvalues must be distinct; got \[1\.0, 1\.0\]\.$",
+        ),
         (lambda: dynamics.LowOrderMap(0.0, [0.1, 0.0]), r"^epsilon must be positive and finite; got 0\.0\.$"),
         (lambda: dynamics.LowOrderMap(0.1, [np.inf, 0.0]), r"^start must be finite; got \[inf, 0\.0\]\.$"),
         (lambda: measures.edge_final_curvature(0.0), r"^epsilon must be positive and finite"),

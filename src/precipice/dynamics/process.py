@@ -27,7 +27,7 @@ class State(NamedTuple):
         params: the point.
         memory: what the process carries besides, such as an optimiser's moments.
         key: for processes that draw.
-        loss: the loss at the point from which the last step was taken; NaN before the first.
+        loss: the loss at the point from which the last step was taken; NaN before the first, and for maps without one.
     """
 
     step: Int[Array, ""]

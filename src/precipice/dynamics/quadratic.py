@@ -66,6 +66,10 @@ class QuadraticModes(AbstractProcess):
     eigenvalues: Float[Array, "p"]
     start: Modes
 
+    def __check_init__(self):
+        _check_row("jacobian", self.start.jacobian, self.eigenvalues)
+        _check_finite("start of modes", self.start)
+
     def init(self, key: PRNGKey) -> State:
         """The state at the start; nothing is drawn."""
         return _state(Modes(jnp.asarray(self.start.z), jnp.asarray(self.start.jacobian)), key)
@@ -125,6 +129,12 @@ class QuadraticMoments(AbstractProcess):
     eigenvalues: Float[Array, "p"]
     start: Moments
 
+    def __check_init__(self):
+        _check_row("moments", self.start.moments, self.eigenvalues)
+        _check_finite("start of moments", self.start)
+        if not isinstance(self.eigenvalues, Tracer) and len(np.unique(self.eigenvalues)) < len(self.eigenvalues):
+            raise InputError(f"eigenvalues must be distinct; got {np.asarray(self.eigenvalues).tolist()}.")
+
     def init(self, key: PRNGKey) -> State:
         """The state at the start; nothing is drawn."""
         return _state(Moments(jnp.asarray(self.start.z), jnp.asarray(self.start.moments)), key)
@@ -178,7 +188,11 @@ class TwoEigenvalueMap(AbstractProcess):
         self.start = jnp.asarray(start)
         if isinstance(self.eigenvalue, Tracer) or isinstance(self.start, Tracer) or isinstance(self.offset, Tracer):
             return
+        if self.start.shape != (2,):
+            raise InputError(f"start must be two numbers [z, T]; got shape {self.start.shape}.")
         w, (z, t) = float(self.eigenvalue), np.asarray(self.start)
+        if not np.isfinite(float(self.offset)):
+            raise InputError(f"offset must be finite; got {float(self.offset)}.")
         if not (-1 <= w < 1 and w != 0):
             raise InputError(f"eigenvalue must lie in [-1, 1) and not be 0; got {w}.")
         if not np.isfinite([z, t]).all():
@@ -229,7 +243,7 @@ class LowOrderMap(AbstractProcess):
     start: Float[Array, "2"]
 
     def __init__(self, epsilon: Number, start: Row):
-        self.epsilon, self.start = jnp.asarray(epsilon), jnp.asarray(start)
+        self.epsilon, self.start = jnp.asarray(epsilon), jnp.asarray(start, jnp.result_type(float, jnp.asarray(start)))
         if not isinstance(self.epsilon, Tracer):
             positive("epsilon", float(self.epsilon))
         if not isinstance(self.start, Tracer) and not bool(jnp.all(jnp.isfinite(self.start))):
@@ -252,6 +266,16 @@ def low_order_rate(point: Float[Array, "2"], epsilon: Number) -> Float[Array, "2
     """
     z, y = point
     return jnp.stack([2 * y * z, -2 * (4 - 3 * epsilon + 4 * epsilon**2) * y * z**2 - 4 * epsilon * z**2])
+
+
+def _check_row(name: str, values: Array, eigenvalues: Array) -> None:
+    if jnp.shape(values) != jnp.shape(eigenvalues):
+        raise InputError(f"{name} must have one number for each of {len(eigenvalues)} eigenvalues.")
+
+
+def _check_finite(name: str, values: Modes | Moments) -> None:
+    if not any(isinstance(leaf, Tracer) for leaf in values) and not all(np.isfinite(leaf).all() for leaf in values):
+        raise InputError(f"{name} must be finite; got NaN or inf.")
 
 
 def _state(params, key: PRNGKey) -> State:

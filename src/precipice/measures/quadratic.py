@@ -205,7 +205,7 @@ def edge_separation(z: Numbers, epsilon: Number) -> Numbers:
     """
     if not isinstance(epsilon, Tracer) and not 0 < float(epsilon) < 1:
         raise InputError(f"epsilon must lie in (0, 1); got {float(epsilon)}.")
-    return 4 * z**2 / (-epsilon * np.log(epsilon))
+    return 4 * z**2 / (-epsilon * jnp.log(epsilon))
 
 
 def conserved_offset(eigenvalues: Float[Array, "p"], z: Numbers, jacobian: Float[Array, "p"]) -> Float[Array, ""]:

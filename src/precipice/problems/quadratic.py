@@ -40,6 +40,10 @@ class QuadraticRegression(AbstractProblem):
         matrix = jnp.diag(matrix) if matrix.ndim == 1 else matrix
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
             raise InputError(f"q must be a square matrix or a row of eigenvalues; got shape {jnp.asarray(q).shape}.")
+        if not jnp.issubdtype(matrix.dtype, jnp.inexact):
+            matrix = matrix.astype(jnp.result_type(float))
+        if not isinstance(offset, Tracer) and not np.isfinite(float(offset)):
+            raise InputError(f"offset must be finite; got {float(offset)}.")
         if not isinstance(matrix, Tracer):
             if not bool(jnp.all(jnp.isfinite(matrix))):
                 raise InputError("q must be finite; got NaN or inf.")
@@ -91,12 +95,13 @@ def linear_network_on_one_point(x: Row, *, width: int, target: float = 0.0) -> Q
         >>> jnp.linalg.eigvalsh(model.q).round(6).tolist()
         [-5.0, 0.0, 5.0]
     """
-    point = np.asarray(x, float)
+    given = np.asarray(x)
+    point = given if given.dtype.kind == "f" else given.astype(float)
     at_least("width", width, 1)
     if point.ndim != 1 or not point.size or not np.isfinite(point).all():
         raise InputError(f"x must be a row of finite numbers; got shape {point.shape}.")
-    coupling = np.kron(np.eye(width), point[None])
-    corner = np.zeros((width, width))
+    coupling = np.kron(np.eye(width, dtype=point.dtype), point[None])
+    corner = np.zeros((width, width), point.dtype)
     return QuadraticRegression(
-        np.block([[corner, coupling], [coupling.T, np.zeros((coupling.shape[1],) * 2)]]), 2 * target
+        np.block([[corner, coupling], [coupling.T, np.zeros((coupling.shape[1],) * 2, point.dtype)]]), 2 * target
     )

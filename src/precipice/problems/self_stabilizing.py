@@ -50,5 +50,6 @@ class SelfStabilizing(AbstractProblem):
     def loss(self, params: Float[Array, "2"], batch: None = None) -> Scalar:  # noqa: ARG002
         """The loss at (x, w); there are no examples."""
         x, w = params
-        root = jnp.sqrt(self.beta)
-        return (2 / self.lr + root * w) * x**2 / 2 - self.alpha / root * w
+        lr, alpha, beta = (number.astype(params.dtype) for number in (self.lr, self.alpha, self.beta))
+        root = jnp.sqrt(beta)
+        return (2 / lr + root * w) * x**2 / 2 - alpha / root * w

@@ -128,7 +128,7 @@ def _equation(epsilon: float, starts: np.ndarray) -> float:
 
     if not len(starts):
         return np.nan
-    orbits = plane.orbits(starts, -epsilon, 400)
+    orbits = plane.orbits(starts, -epsilon, max(400, 2 * int(1 / epsilon)))
     z, t = orbits["plane_z"][:, ::2], orbits["plane_t"][:, ::2]
     y = t - np.asarray(measures.two_step_nullclines(jnp.asarray(z), epsilon)[0])
     found = []
@@ -217,7 +217,7 @@ FIGURE = Figure(
     title="Final distance from the edge against the second eigenvalue, map and differential equation",
     panels=PANELS,
     scales={
-        "quick": Scale(quick_settings, "10 seconds", NO_DATA),
+        "quick": Scale(quick_settings, "9 seconds", NO_DATA),
         "paper": Scale(paper_settings, "1 minute", NO_DATA),
     },
     validate=validate,

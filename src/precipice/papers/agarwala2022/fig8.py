@@ -44,7 +44,7 @@ class Settings:
 
 def quick_settings(data_dir: Path | None = None) -> Settings:  # noqa: ARG001
     """The figure gives neither E nor its window."""
-    return Settings(epsilon=1.0, offset=1.0, z_limit=1.0, t_limit=4.0, grid=60, num_steps=20_000)
+    return Settings(epsilon=1.0, offset=1.0, z_limit=1.0, t_limit=4.6, grid=60, num_steps=20_000)
 
 
 def paper_settings(data_dir: Path | None = None) -> Settings:
