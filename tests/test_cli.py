@@ -319,6 +319,14 @@ def test_a_file_in_the_place_of_the_store_is_refused(tmp_path):
     assert "must be a folder, but there is a file of that name" in refused(*RUN, "--out", tmp_path)
 
 
+def test_a_folder_of_something_else_is_never_replaced(tmp_path):
+    mine = tmp_path / "shapira2023-fig1.zarr" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("precious")
+    assert "must not be a folder of something else; there is one, move it away." in refused(*RUN, "--out", tmp_path)
+    assert mine.read_text() == "precious"
+
+
 def test_a_folder_in_the_place_of_the_picture_is_refused(tmp_path):
     (tmp_path / "shapira2023-fig1.png").mkdir()
     assert "must be a file, but there is a folder of that name" in refused(*RUN, "--out", tmp_path)

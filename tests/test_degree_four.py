@@ -123,3 +123,12 @@ def test_learning_rates_without_an_edge_minimum_are_refused(lr):
         InputError, match=rf"^lr must be below 0\.5 \(no minimum of degree 4 has .* below 4\); got {lr}\.$"
     ):
         measures.degree_four_edge_minimum(lr)
+
+
+def test_eigenvalues_at_the_double_point():
+    """x = y with x^2 y^2 = 1/2, where the discriminant vanishes."""
+    x = 0.5**0.25
+    found = measures.degree_four_eigenvalues(jnp.array([x, x]))
+    network = ScalarNetwork((1, 1, 1, 1))
+    dense = np.linalg.eigvalsh(jax.hessian(network.loss)(jnp.full(4, x)))[::-1]
+    np.testing.assert_allclose(found, dense, atol=1e-13)

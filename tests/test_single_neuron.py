@@ -291,3 +291,26 @@ def test_bouncing_within_a_budget():
 def test_refusals(call, words):
     with pytest.raises(InputError, match=words):
         call()
+
+
+def test_derivatives_of_log_cosh_near_zero():
+    """l'' = 1 - tanh^2 and l''' = -2 tanh (1 - tanh^2), to rounding for all sizes of s."""
+    loss = problems.LogCoshLoss()
+    second, third = jax.grad(jax.grad(loss)), jax.grad(jax.grad(jax.grad(loss)))
+    for s in (0.0, 1e-160, 1e-12, 1e-3, 0.09, 0.11, 2.0):
+        t = np.tanh(s)
+        np.testing.assert_allclose(second(jnp.array(s)), 1 - t**2, rtol=1e-12)
+        np.testing.assert_allclose(third(jnp.array(s)), -2 * t * (1 - t**2), rtol=1e-10, atol=1e-300)
+
+
+@pytest.mark.parametrize(
+    ("make", "after"),
+    [
+        (lambda: dynamics.TwoEigenvalueMap(-0.1, [1, 3]), [-0.55, 0.11]),
+        (lambda: dynamics.SelfStabilization(0.5, 1, 1, x=2, y=2), [-4.0, 1.5]),
+        (lambda: dynamics.CubicMap(0, start=0.5), -1.5),
+    ],
+)
+def test_whole_numbers_are_numbers(make, after):
+    process = make()
+    np.testing.assert_allclose(process.step(process.init(KEY)).params, after, rtol=1e-12)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
 Params: TypeAlias = PyTree
@@ -22,6 +23,12 @@ PRNGKey: TypeAlias = Key[Array, ""]
 
 Values: TypeAlias = Mapping[str, Any]
 """What a probe returns: result names (see `results.vocabulary`) to arrays."""
+
+
+def floating(values: Any) -> Array:
+    """`values` as an array of their own precision, integers in the default one."""
+    array = jnp.asarray(values)
+    return array if jnp.issubdtype(array.dtype, jnp.inexact) else array.astype(jnp.result_type(float))
 
 
 class Tracker(NamedTuple):

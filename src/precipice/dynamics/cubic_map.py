@@ -7,7 +7,7 @@ from jax.core import Tracer
 from jaxtyping import Array
 
 from precipice._checks import InputError
-from precipice._types import Number, PRNGKey
+from precipice._types import Number, PRNGKey, floating
 from precipice.dynamics.process import AbstractProcess, State
 
 
@@ -40,7 +40,7 @@ class CubicMap(AbstractProcess):
         for name, value in (("offset", offset), ("start", start)):
             if not isinstance(value, Tracer) and not math.isfinite(float(value)):
                 raise InputError(f"{name} must be finite; got {float(value)}.")
-        self.offset = jnp.asarray(offset)
+        self.offset = floating(offset)
         self.start = jnp.asarray(start, self.offset.dtype)
 
     def init(self, key: PRNGKey) -> State:

@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PyTree
 
 from precipice._checks import InputError, at_least, positive
-from precipice._types import Number, Params, Row
+from precipice._types import Number, Params, Row, floating
 from precipice.dynamics.advance import all_finite
 from precipice.problems import AbstractProblem
 from precipice.results import Status
@@ -81,10 +81,10 @@ def flow(
     leaves = jax.tree.leaves(start)
     if not any(isinstance(leaf, Tracer) for leaf in leaves) and not bool(all_finite(start)):
         raise InputError("start of a flow must be finite; got NaN or inf.")
-    dtype = jnp.result_type(*(jnp.asarray(leaf) for leaf in leaves))
+    dtype = jnp.result_type(*(floating(leaf) for leaf in leaves))
     tolerances = (jnp.asarray(rtol, dtype), jnp.asarray(atol, dtype))
     fixed = None if step is None else jnp.asarray(step, dtype)
-    return _flow(problem, jax.tree.map(jnp.asarray, start), jnp.asarray(asked, dtype), tolerances, fixed, max_steps)
+    return _flow(problem, jax.tree.map(floating, start), jnp.asarray(asked, dtype), tolerances, fixed, max_steps)
 
 
 def _checked_times(times: Row) -> np.ndarray:

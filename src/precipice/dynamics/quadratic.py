@@ -13,7 +13,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from precipice._checks import InputError, positive
-from precipice._types import Number, PRNGKey, Row
+from precipice._types import Number, PRNGKey, Row, floating
 from precipice.dynamics.process import AbstractProcess, State
 from precipice.problems import QuadraticRegression
 
@@ -184,8 +184,7 @@ class TwoEigenvalueMap(AbstractProcess):
     offset: Array
 
     def __init__(self, eigenvalue: Number, start: Row, offset: Number = 0.0):
-        self.eigenvalue, self.offset = jnp.asarray(eigenvalue), jnp.asarray(offset)
-        self.start = jnp.asarray(start)
+        self.eigenvalue, self.offset, self.start = floating(eigenvalue), floating(offset), floating(start)
         if isinstance(self.eigenvalue, Tracer) or isinstance(self.start, Tracer) or isinstance(self.offset, Tracer):
             return
         if self.start.shape != (2,):
@@ -243,7 +242,7 @@ class LowOrderMap(AbstractProcess):
     start: Float[Array, "2"]
 
     def __init__(self, epsilon: Number, start: Row):
-        self.epsilon, self.start = jnp.asarray(epsilon), jnp.asarray(start, jnp.result_type(float, jnp.asarray(start)))
+        self.epsilon, self.start = floating(epsilon), floating(start)
         if not isinstance(self.epsilon, Tracer):
             positive("epsilon", float(self.epsilon))
         if not isinstance(self.start, Tracer) and not bool(jnp.all(jnp.isfinite(self.start))):

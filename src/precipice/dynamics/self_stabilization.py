@@ -7,7 +7,7 @@ from jax.core import Tracer
 from jaxtyping import Array
 
 from precipice._checks import InputError, positive
-from precipice._types import Number, PRNGKey
+from precipice._types import Number, PRNGKey, floating
 from precipice.dynamics.process import AbstractProcess, State
 
 
@@ -50,7 +50,8 @@ class SelfStabilization(AbstractProcess):
                 raise InputError(f"{name} must be finite; got {float(value)}.")
         if not isinstance(x, Tracer) and float(x) == 0:
             raise InputError(f"x must not be 0, where it would stay; got {float(x)}.")
-        self.start = jnp.stack([jnp.asarray(x), jnp.asarray(y, jnp.asarray(x).dtype)])
+        first = floating(x)
+        self.start = jnp.stack([first, jnp.asarray(y, first.dtype)])
         self.lr, self.alpha, self.beta = (jnp.asarray(v, self.start.dtype) for v in (lr, alpha, beta))
 
     def init(self, key: PRNGKey) -> State:

@@ -132,7 +132,8 @@ def degree_four_eigenvalues(params: Point) -> Float[Array, "4"]:
     p = (x * y) ** 2
     left = (1 - x * y) * (1 + x * y)  # 1 - p, without cancellation at a minimum
     trace, product = (x**2 + y**2) * (3 * p - 1), -p * left * (3 - 7 * p)
-    large = (trace + jnp.where(trace < 0, -1, 1) * jnp.sqrt(trace**2 - 4 * product)) / 2
+    discriminant = ((x - y) * (x + y) * (1 - 3 * p)) ** 2 + 16 * p * (1 - 2 * p) ** 2
+    large = (trace + jnp.where(trace < 0, -1, 1) * jnp.sqrt(discriminant)) / 2
     small = product / jnp.where(large == 0, 1, large)
     return jnp.sort(jnp.stack([large, small, x**2 * left, y**2 * left]))[::-1]
 

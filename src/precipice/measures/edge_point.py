@@ -14,6 +14,9 @@ from precipice.curvature.chunks import weighted_mean
 from precipice.measures.trackers import chunks_of
 from precipice.problems import AbstractProblem
 
+REST = 1e-9
+"""A displacement from rest along u, in the units of the parameters, that counts as none."""
+
 
 class EdgePoint(NamedTuple):
     """What the predicted dynamics of self-stabilization need to know of a problem at a point.
@@ -153,9 +156,14 @@ def project_to_edge(
     miss = float("nan")
     for _ in range(max_iterations):
         point = edge_point(problem, params, key=key, rtol=rtol * 1e-4, chunk_size=chunk_size)
-        miss = max(abs(point.sharpness / edge - 1), abs(point.slope) / point.gradient_norm)
+        size = max(point.gradient_norm, REST * edge)
+        miss = max(abs(point.sharpness / edge - 1), abs(point.slope) / size)
         if miss <= rtol:
             return point
+        if not point.beta > 0:
+            raise InputError(
+                "sharpness must depend on params off the top eigenvector for a way to the edge; beta is 0."
+            )
         along, across = -point.slope / point.sharpness, (edge - point.sharpness) / point.beta
         params = jax.tree.map(
             lambda p, u, g, a=along, b=across: p + a * u + b * g, params, point.direction, point.normal

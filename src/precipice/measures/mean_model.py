@@ -6,11 +6,11 @@ A = d (a- + a+) and b are those of `dynamics.MeanModelMap`; g is `problems.smoot
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jax.scipy.special import erf, log_ndtr
+from jax.scipy.special import erf, erfcx, log_ndtr
 from jax.scipy.stats import norm
 
 from precipice._checks import InputError, at_most, positive
-from precipice._types import Number, Scalar
+from precipice._types import Number, Scalar, floating
 from precipice.problems.mean_model import smoothed_relu
 
 NEWTON_STEPS = 60
@@ -36,7 +36,7 @@ def smoothed_relu_inverse(value: Number) -> Scalar:
         -1.5
     """
     _check_positive("value", value)
-    return _inverse(_floating(value))
+    return _inverse(floating(value))
 
 
 @jax.custom_jvp
@@ -63,8 +63,8 @@ def _inverse_jvp(primals, tangents):
 def mean_model_kappa(bias: Number) -> Scalar:
     """The integral kappa(b) = int_0^b g/Phi, which is b^2/2 + log(2 Phi(b)).
 
-    (g/Phi = b + phi/Phi, and phi/Phi is the derivative of log Phi.) Increasing and convex; absolute error about b^2
-    roundings.
+    (g/Phi = b + phi/Phi, and phi/Phi is the derivative of log Phi.) Increasing and convex; accurate to rounding. Below
+    -1 it is log erfcx(-b/sqrt(2)), in which the two large terms have cancelled.
 
     References: ahn2022, lemma 3 (TN-21); closed form derived.
 
@@ -72,10 +72,10 @@ def mean_model_kappa(bias: Number) -> Scalar:
         >>> float(mean_model_kappa(0.0))
         0.0
     """
-    b = _floating(bias)
-    near = jnp.maximum(b, -1.0)  # log1p(erf) keeps the digits near 0, log_ndtr those far below it
-    log_term = jnp.where(b > -1.0, jnp.log1p(erf(near / jnp.sqrt(2.0).astype(b.dtype))), log_ndtr(b) + jnp.log(2.0))
-    return b**2 / 2 + log_term
+    b = floating(bias)
+    near, far = jnp.maximum(b, -1.0), jnp.minimum(b, -1.0)
+    root = jnp.sqrt(2.0).astype(b.dtype)
+    return jnp.where(b > -1.0, near**2 / 2 + jnp.log1p(erf(near / root)), jnp.log(erfcx(-far / root)))
 
 
 def mean_model_invariant(weight_sum: Number, bias: Number, dimension: Number) -> Scalar:
@@ -87,7 +87,7 @@ def mean_model_invariant(weight_sum: Number, bias: Number, dimension: Number) ->
         >>> float(mean_model_invariant(2.0, 0.0, 200))
         2.0
     """
-    a = _floating(weight_sum)
+    a = floating(weight_sum)
     return a**2 / 2 - 2 * jnp.asarray(dimension, a.dtype) ** 2 * mean_model_kappa(bias)
 
 
@@ -111,7 +111,7 @@ def mean_model_flow_bias(weight_sum: Number, dimension: Number) -> Scalar:
     """
     if not isinstance(weight_sum, Tracer) and not isinstance(dimension, Tracer):
         at_most("size of weight_sum", abs(float(weight_sum)), 4 * float(dimension), "4 d")
-    a = _floating(weight_sum)
+    a = floating(weight_sum)
     target = -((a / (2 * jnp.asarray(dimension, a.dtype))) ** 2)
 
     return _kappa_inverse(target)
@@ -134,7 +134,7 @@ def mean_model_sharpness(bias: Number, dimension: Number) -> Scalar:
         >>> round(float(mean_model_sharpness(0.0, 200)) * mean_model_threshold(200), 5)
         2.0
     """
-    b = _floating(bias)
+    b = floating(bias)
     return (jnp.asarray(dimension, b.dtype) * smoothed_relu(b)) ** 2 / 2
 
 
@@ -172,7 +172,7 @@ def mean_model_edge_bias(lr: Number, dimension: Number) -> Scalar:
         -0.08727
     """
     _check_positive("lr", lr)
-    lr = _floating(lr)
+    lr = floating(lr)
     return smoothed_relu_inverse(2 / (jnp.asarray(dimension, lr.dtype) * jnp.sqrt(lr)))
 
 
@@ -214,11 +214,6 @@ def mean_model_flow_bound(lr: float, weight_sum: float, dimension: float) -> flo
         -0.01571
     """
     return -(lr / mean_model_rate(lr, weight_sum, dimension)) * abs(weight_sum)
-
-
-def _floating(value: Number) -> Scalar:
-    array = jnp.asarray(value)
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.result_type(float))
 
 
 def _check_positive(name: str, value: Number) -> None:

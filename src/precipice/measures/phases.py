@@ -106,6 +106,8 @@ def _check(values, losses, edge: float, window: int, tolerance: float, growth: f
     at_least("number of measurements", len(values), 1)
     positive("edge", edge)
     at_least("window", window, 1)
+    if np.isfinite(losses[0]) and not losses[0] > 0:
+        raise InputError(f"the first loss must be positive, as later ones are compared with it; got {losses[0]}.")
     if window % 2 == 0:
         raise InputError(f"window must be odd, so that it has a middle; got {window}.")
     positive("tolerance", tolerance)
@@ -118,7 +120,7 @@ def _divergence(values: np.ndarray, losses: np.ndarray, growth: float) -> int:
     lost = ~(np.isfinite(values) & np.isfinite(losses))
     end = int(np.argmax(lost)) if lost.any() else len(values)
     high = losses[:end] > growth * losses[0]
-    return end - int(np.argmin(high[::-1])) if len(high) and high[-1] and not high.all() else (end if end else 0)
+    return end - int(np.argmin(high[::-1])) if len(high) and high[-1] and not high.all() else end
 
 
 def _of_finite(relative: np.ndarray, losses: np.ndarray, window: int, tolerance: float) -> np.ndarray:
@@ -142,6 +144,6 @@ def _with_catapults(labels: np.ndarray, unstable: np.ndarray, losses: np.ndarray
             flying, before = True, losses[index]
         elif flying and not above and losses[index] <= before:
             flying = False
-        if flying:
+        if flying and labels[index] != Phase.EDGE_OF_STABILITY:
             labels[index] = Phase.CATAPULT
     return labels

@@ -110,7 +110,7 @@ def two_step_nullclines(z: Float[Array, "..."], epsilon: Number) -> tuple[Float[
             return t - value / slope
 
         t = jax.lax.fori_loop(0, 30, newton, jnp.broadcast_to(jnp.asarray(start, z.dtype), z.shape))
-        close = (jnp.abs(change(t)) < 1e-6) & (jnp.abs(t - jnp.asarray(start)) < 1)
+        close = (jnp.abs(change(t)) < 100 * jnp.finfo(z.dtype).eps ** 0.5) & (jnp.abs(t - jnp.asarray(start)) < 1)
         found.append(jnp.where(z == 0, 2, jnp.where(close, t, jnp.nan)))
     return found[0], found[1]
 
@@ -211,7 +211,7 @@ def edge_separation(z: Numbers, epsilon: Number) -> Numbers:
 def conserved_offset(eigenvalues: Float[Array, "p"], z: Numbers, jacobian: Float[Array, "p"]) -> Float[Array, ""]:
     """E = sum_i J_i^2/w_i - 2 z, a constant of the model and so of every trajectory, of flow and of descent.
 
-    Modes of eigenvalue 0 do not count.
+    Modes of eigenvalue 0 (to 1e-12 of the largest) do not count.
 
     References: agarwala2022, section 2.1 (QR-4).
 
@@ -219,5 +219,6 @@ def conserved_offset(eigenvalues: Float[Array, "p"], z: Numbers, jacobian: Float
         >>> float(conserved_offset(jnp.array([1.0, -0.5]), 0.5, jnp.array([1.0, 1.0])))
         -2.0
     """
-    inverse = jnp.where(eigenvalues == 0, 0, 1 / jnp.where(eigenvalues == 0, 1, eigenvalues))
+    none = jnp.abs(eigenvalues) <= 1e-12 * jnp.max(jnp.abs(eigenvalues))
+    inverse = jnp.where(none, 0, 1 / jnp.where(none, 1, eigenvalues))
     return jnp.sum(inverse * jacobian**2) - 2 * z

@@ -68,6 +68,8 @@ def single_neuron_final_sharpness(x: Numbers, y: Numbers, lr: Number) -> Numbers
         >>> float(single_neuron_final_sharpness(3.0, 4.0, 0.25)), float(single_neuron_final_sharpness(3.0, 6.0, 0.25))
         (7.0, 8.0)
     """
+    if not isinstance(lr, Tracer):
+        positive("lr", float(lr))
     flow = jnp.abs(jnp.asarray(single_neuron_invariant(x, y)))
     if not isinstance(flow, Tracer) and bool(jnp.any(flow == 0)):
         raise InputError(f"y^2 - x^2 must not be 0; got x = {x}, y = {y}.")
@@ -207,7 +209,6 @@ class Bouncing(NamedTuple):
     finished: Array
 
 
-@eqx.filter_jit
 def bouncing_steps(
     loss: AbstractEvenLoss,
     start: Float[Array, "2"],
@@ -220,10 +221,20 @@ def bouncing_steps(
 
     Cost: one compiled loop until y^2 is below 2/lr; vmap it over learning rates and starts.
 
+    Raises:
+        InputError: lr not positive, or a start that is not finite.
+
     References: ahn2022, figure 11 (TN-10).
     """
-    lr = jnp.asarray(lr, start.dtype)
+    if not isinstance(lr, Tracer):
+        positive("lr", float(lr))
+    if not isinstance(start, Tracer) and not bool(jnp.all(jnp.isfinite(start))):
+        raise InputError(f"start must be finite; got {np.asarray(start).tolist()}.")
+    return _bouncing(loss, start, jnp.asarray(lr, start.dtype), jnp.asarray(upper, start.dtype), max_steps)
 
+
+@eqx.filter_jit
+def _bouncing(loss: AbstractEvenLoss, start: Float[Array, "2"], lr: Array, upper: Array, max_steps: int) -> Bouncing:
     def going(carry):
         point, step, _ = carry
         return (point[1] ** 2 >= 2 / lr) & (step < max_steps)
@@ -263,4 +274,6 @@ def single_neuron_start(distance: float, tilt: float, lr: float) -> Float[np.nda
     """
     positive("lr", lr)
     positive("2 + distance", 2 + distance)
+    if not np.isfinite(tilt):
+        raise InputError(f"tilt must be finite; got {tilt}.")
     return np.sqrt((2 + distance) / lr) * np.array([tilt, np.sqrt(1 + tilt**2)])

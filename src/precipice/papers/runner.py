@@ -48,6 +48,8 @@ def prepare(request: Request) -> None:
     check_writable(request.out)
     if request.store.is_file():
         raise InputError(f"Store '{request.store}' must be a folder, but there is a file of that name; move it away.")
+    if request.store.is_dir() and any(request.store.iterdir()) and not (request.store / "zarr.json").exists():
+        raise InputError(f"Store '{request.store}' must not be a folder of something else; there is one, move it away.")
     if request.picture.is_dir():
         raise InputError(
             f"Picture '{request.picture}' must be a file, but there is a folder of that name; move it away."

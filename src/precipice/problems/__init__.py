@@ -56,6 +56,8 @@ from precipice.problems.single_neuron import PowerLoss as PowerLoss
 from precipice.problems.single_neuron import SingleNeuron as SingleNeuron
 from precipice.problems.single_neuron import SquareRootLoss as SquareRootLoss
 from precipice.problems.supervised import Supervised as Supervised
+from precipice.problems.threshold_network import SortedInputs as SortedInputs
 from precipice.problems.threshold_network import SparseCodingNetwork as SparseCodingNetwork
 from precipice.problems.threshold_network import ThresholdNetwork as ThresholdNetwork
+from precipice.problems.threshold_network import sorted_inputs as sorted_inputs
 from precipice.problems.two_layer_linear import TwoLayerLinear as TwoLayerLinear

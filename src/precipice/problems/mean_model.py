@@ -1,5 +1,7 @@
 """The mean model of `threshold_network.py`: its population loss while inputs of many coordinates look alike."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -14,8 +16,8 @@ from precipice.problems.problem import AbstractProblem
 def smoothed_relu(b: Float[Array, "..."]) -> Float[Array, "..."]:
     """The smoothed ReLU g(b) = E max(z + b, 0) = phi(b) + b Phi(b) with z standard normal; its derivative is Phi(b).
 
-    phi and Phi are the density and the distribution function of z. Positive, increasing and convex; relative error
-    about b^2 roundings for b below 0, where the two terms cancel.
+    phi and Phi are the density and the distribution function of z. Positive, increasing and convex. For b below 0,
+    where the two terms cancel, in a form with fewer roundings: phi(b) (1 + b sqrt(pi/2) erfcx(-b/sqrt(2))).
 
     Args:
         b: the bias, of any shape; a floating-point array.
@@ -27,7 +29,10 @@ def smoothed_relu(b: Float[Array, "..."]) -> Float[Array, "..."]:
         >>> round(float(value), 5), float(slope)
         (0.39894, 0.5)
     """
-    return jax.scipy.stats.norm.pdf(b) + b * jax.scipy.special.ndtr(b)
+    density, below = jax.scipy.stats.norm.pdf(b), jnp.minimum(b, 0)
+    scaled = jax.scipy.special.erfcx(-below * math.sqrt(0.5))
+    negative = density * (1 + below * math.sqrt(math.pi / 2) * scaled)
+    return jnp.where(b < 0, negative, density + b * jax.scipy.special.ndtr(b))
 
 
 @smoothed_relu.defjvp

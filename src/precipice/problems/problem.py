@@ -1,6 +1,8 @@
 """The interface of the room: what every problem offers.
 
-Implementations: `Supervised` (a network, data and a loss; `supervised.py`).
+Implementations: `Supervised` (a network, data and a loss; `supervised.py`) and the minimal models, a file each:
+`ScalarNetwork`, `RankOneFactorization`, `SingleNeuron`, `MeanModel`, `ThresholdNetwork` and `SparseCodingNetwork`,
+`QuadraticRegression`, `TwoLayerLinear`, `SelfStabilizing`.
 
 To add one:
 1. Write a final, frozen subclass of `AbstractProblem` in a file of its own, its data as array fields.

@@ -1,5 +1,6 @@
 """The two-layer linear network of Li et al. with one output: f(x) = a . W x / sqrt(m)."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
@@ -38,7 +39,7 @@ class TwoLayerLinear(AbstractProblem):
 
     x: Float[Array, "n d"]
     y: Float[Array, "n"]
-    width: int
+    width: int = eqx.field(static=True)
     output_scale: float
 
     def __init__(self, x: ArrayLike, y: ArrayLike, *, width: int, output_scale: float = 1.0):

@@ -157,12 +157,12 @@ def _error(dataset: "xarray.Dataset") -> float | None:
 
 def _gap(dataset: "xarray.Dataset") -> float | None:
     ends = dataset["final_sharpness"].values[_above(dataset)]
-    return float(np.nanmin(ends) / float(dataset["edge"])) if np.isfinite(ends).any() else None
+    return float(ends.min() / float(dataset["edge"])) if np.isfinite(ends).all() else None
 
 
 def _highest(dataset: "xarray.Dataset") -> float | None:
     ends = (dataset["final_sharpness"] / dataset["edge"]).values
-    return float(np.nanmax(ends)) if np.isfinite(ends).any() else None
+    return float(ends.max()) if np.isfinite(ends).all() else None
 
 
 CLAIMS = (

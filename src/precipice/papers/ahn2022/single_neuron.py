@@ -102,7 +102,7 @@ def ends(
 
 
 def draw_edge(ax, x: "np.ndarray", lr: float) -> None:
-    """The hyperbola y^2 - x^2 = 2/lr that parts the two regimes, and the sharpness of 2/lr at x = 0."""
+    """The hyperbola y^2 - x^2 = 2/lr that parts the two regimes."""
     import numpy as np
 
     ax.plot(x, np.sqrt(2 / lr + x**2), color="#4a4a4a", lw=1.0, ls="--", label="y^2 - x^2 = 2/lr")

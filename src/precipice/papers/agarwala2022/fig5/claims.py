@@ -10,12 +10,23 @@ if TYPE_CHECKING:
     import xarray
 
 
+def _diverged(dataset: "xarray.Dataset") -> bool:
+    """Whether the run has no window near the edge to judge, because it left every scale."""
+    from precipice.results import Status
+
+    return "status" in dataset and int(dataset["status"]) == Status.DIVERGED
+
+
 def _z1(dataset: "xarray.Dataset") -> np.ndarray:
+    if _diverged(dataset):
+        return np.zeros(0)
     values = dataset["residual_projection"].values.astype(float)
     return values[np.isfinite(values)]
 
 
 def _lambda(dataset: "xarray.Dataset", rank: int) -> np.ndarray:
+    if _diverged(dataset):
+        return np.zeros(0)
     values = dataset["ntk_eigenvalue"].isel(eigenvalue=rank).values.astype(float)
     return values[np.isfinite(values)]
 
