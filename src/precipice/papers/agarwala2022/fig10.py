@@ -217,7 +217,7 @@ FIGURE = Figure(
     title="Final distance from the edge against the second eigenvalue, map and differential equation",
     panels=PANELS,
     scales={
-        "quick": Scale(quick_settings, "9 seconds", NO_DATA),
+        "quick": Scale(quick_settings, "15 seconds", NO_DATA),
         "paper": Scale(paper_settings, "1 minute", NO_DATA),
     },
     validate=validate,
