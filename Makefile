@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= out
+WORKERS ?= auto
 PAPERS := shapira2023 agarwala2022 zhu2022 ahn2022 precipice
 
 .PHONY: demo test lint figures docs clean
@@ -21,7 +22,7 @@ demo: $(STAMP)
 	$(BIN)/precipice demo --out $(OUT)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Strict modes for every test: 64 bits, no silent dtype or rank promotion, shapes checked by jaxtyping and beartype."""
 
+import gc
 import os
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -19,6 +20,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Before the first import of the package. Figures, papers and the command line hint at types that they import lazily.
 ROOMS = ("problems", "curvature", "results", "measures", "dynamics")
 jaxtyping.install_import_hook([f"precipice.{room}" for room in ROOMS], "typechecker.checked")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_what_was_compiled():
+    """Compiled programs hold memory maps, of which a process may have 65,530: thousands of programs end in a crash."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture

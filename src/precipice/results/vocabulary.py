@@ -195,7 +195,7 @@ def variable(name: str, *, extra: Sequence[Variable] = ()) -> Variable:
         >>> variable("acuracy")
         Traceback (most recent call last):
         ...
-        precipice._checks.InputError: Variable 'acuracy' is unknown; did you mean accuracy?
+        precipice._checks.InputError: Variable 'acuracy' is unknown; did you mean accuracy or test_accuracy?
     """
     known = known_variables(extra)
     one_of("Variable", name, known)

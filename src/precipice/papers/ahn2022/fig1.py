@@ -262,7 +262,7 @@ FIGURE = Figure(
     title="Large learning rates are needed to learn a threshold neuron",
     panels=PANELS,
     scales={
-        "quick": Scale(quick_settings, "10 seconds", NO_DATA),
+        "quick": Scale(quick_settings, "12 seconds", NO_DATA),
         "paper": Scale(paper_settings, "120 seconds", NO_DATA),
     },
     validate=validate,

@@ -94,6 +94,8 @@ def thinned(settings: Settings, lr: float, num: int, every: int) -> "dict[str, n
     run = follow(settings, lr, num * every)
     moves = np.diff(run["weight_sum"], axis=1)
     return {
+        "status": run["status"],
+        "diverged_at": run["diverged_at"],
         "loss_in_time": run["loss"][:, ::every],
         "weight_sum_in_time": run["weight_sum"][:, ::every],
         "bias_in_time": run["bias"][:, ::every],

@@ -105,12 +105,15 @@ def one_run(settings: Settings, lr: float, seed: int, num: int, every: int) -> "
     network = problems.SparseCodingNetwork(data, settings.width)
     process = dynamics.Descent(network, dynamics.gradient_descent(lr), start=network.init(start_key))
     found = dynamics.simulate(process, key=start_key, num_steps=num * every, every=1, probes=(_probe,))
-    loss = np.append(np.asarray(found.saved["last_loss"])[1:], eqx.filter_jit(network.loss)(found.state.params))
+    last = eqx.filter_jit(network.loss)(found.state.params) if int(found.diverged_at) < 0 else np.nan
+    loss = np.append(np.asarray(found.saved["last_loss"])[1:], last)
     bias, mean = (np.asarray(found.saved[name]) for name in ("bias", "mean"))
     return {
         "loss_in_time": loss[::every],
         "bias_in_time": bias[::every],
         "mean_output_weight_in_time": mean[::every],
+        "status": int(found.status),
+        "diverged_at": int(found.diverged_at),
         "loss_rises": int(np.sum(np.diff(loss) > 0)),
         "mean_output_weight_turns": visible_turns(mean),
     }

@@ -103,7 +103,8 @@ def follow(settings: Any, lr: float, num_steps: int, *, sharpness: bool = False)
     """Gradient descent from each seed's start, at every step.
 
     Returns:
-        ``loss``, ``weight_sum`` (d (a- + a+)), ``bias`` and, if asked for, ``sharpness`` [seed, step].
+        ``loss``, ``weight_sum`` (d (a- + a+)), ``bias`` and, if asked for, ``sharpness`` [seed, step]; ``status`` and
+        ``diverged_at`` [seed].
     """
     import equinox as eqx
     import jax
@@ -123,7 +124,9 @@ def follow(settings: Any, lr: float, num_steps: int, *, sharpness: bool = False)
 
         process = dynamics.Descent(network, dynamics.gradient_descent(lr), start=start)
         run = dynamics.simulate(process, key=jax.random.key(0), num_steps=num_steps, every=1, probes=(probe,))
-        return run.saved, network.loss(run.state.params)
+        ended = {"status": run.status, "diverged_at": run.diverged_at}
+        last = jnp.where(run.diverged_at < 0, network.loss(run.state.params), jnp.nan)
+        return {**run.saved, **ended}, last
 
     saved, last = eqx.filter_jit(eqx.filter_vmap(one))(*networks(settings))
     saved = {name: np.asarray(value) for name, value in saved.items()}
