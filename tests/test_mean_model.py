@@ -11,7 +11,7 @@ import scipy.stats
 from precipice import measures
 from precipice._checks import InputError
 from precipice.curvature import Hessian
-from precipice.dynamics import Descent, MeanModelMap, gradient_descent, settle, simulate
+from precipice.dynamics import Descent, MeanModelMap, flow, gradient_descent, settle, simulate
 from precipice.problems import MeanModel, smoothed_relu, symmetric_logistic
 from precipice.results import Status, StopReason
 
@@ -280,3 +280,15 @@ def test_refuses(call, words):
     with pytest.raises(InputError) as caught:
         call()
     assert str(caught.value).startswith(words)
+
+
+def test_the_gradient_flow_of_the_loss_conserves_the_invariant():
+    """TN-21, through diffrax on the parameters (a-, a+, b)."""
+    dimension = 20
+    found = flow(MeanModel(dimension), jnp.array([0.03, 0.05, 0.0]), [0.0, 0.01, 0.1, 1.0], rtol=1e-10)
+    assert int(found.status) == Status.DONE
+    minus, plus, bias = found.params.T
+    sums = dimension * (minus + plus)
+    invariant = [float(measures.mean_model_invariant(a, b, dimension)) for a, b in zip(sums, bias, strict=True)]
+    np.testing.assert_allclose(invariant, invariant[0], rtol=1e-7)
+    assert abs(float(sums[-1])) < 0.5 * abs(float(sums[0]))

@@ -164,9 +164,6 @@ def _counts(settings: Settings, beta: float) -> dict[str, np.ndarray]:
     return {"bouncing_steps": steps, "counted_rate": rates}
 
 
-# Fits ---------------------------------------------------------------------------------------------------------------
-
-
 def fits(dataset: "xarray.Dataset", panel: str) -> list[tuple[float, float, float, float]]:
     """(beta, fitted power, predicted power, offset) of each loss, over learning rates below `FITTED`.
 
@@ -208,9 +205,6 @@ def _law(dataset: "xarray.Dataset") -> float | None:
         return None
     one = dataset.isel(beta=int(close[0]), rate_index=0)
     return float(one["sharpness_gap"] / one["learning_rate"]) * 2 * problems.PowerLoss(2.0).coefficient
-
-
-# Picture ------------------------------------------------------------------------------------------------------------
 
 
 def plot(dataset: "xarray.Dataset", panel: str | None = None) -> "Picture":

@@ -37,57 +37,26 @@ ALONG = ("top_displacement", "excess_sharpness", "real_displacement", "real_exce
 
 
 def _one(problem, settings: Settings, context: Context, seed: int) -> dict:
+    """One seed: to the edge by training, to the point by projection, and from there twice, by descent and by theory."""
     import jax
 
-    from precipice import dynamics, measures
-    from precipice.papers.networks import checkpoint_in, seed_keys
+    from precipice import measures
+    from precipice.papers.networks import seed_keys
 
-    key, before_key, point_key, window_key = seed_keys(seed, 4)
-    optimiser = dynamics.gradient_descent(settings.lr)
-    shared = {
-        "checkpoint_seconds": context.checkpoint_seconds,
-        "fingerprint": context.fingerprint,
-        "progress": context.progress,
-    }
-    before = dynamics.train(
-        dynamics.Descent(problem, optimiser),
-        key=key,
-        num_steps=settings.max_steps_before,
-        every=settings.every_before,
-        trackers=(measures.track_hessian(problem, key=before_key, num=1, rtol=1e-4),),
-        stops=(dynamics.at_least("hessian_eigenvalue", 2 / settings.lr),),
-        checkpoint=checkpoint_in(context, f"before-{seed}"),
-        title=f"seed {seed}, to the edge",
-        **shared,
-    )
+    keys = seed_keys(seed, 4)
+    before = _to_the_edge(problem, settings, context, seed, keys)
     try:
-        point = measures.project_to_edge(problem, before.state.params, settings.lr, key=point_key)
+        point = measures.project_to_edge(problem, before.state.params, settings.lr, key=keys[2])
         positive("alpha", point.alpha)
     except InputError:  # training never came near the edge, or there is no progressive sharpening at it
         return _without_point(settings, int(before.state.step))
     x = settings.displacement * measures.turning_displacement(point.alpha, point.beta)
     start = jax.tree.map(lambda p, u: p + x * u, point.params, point.direction)
-    window = dynamics.train(
-        dynamics.Descent(problem, dynamics.gradient_descent(settings.lr * settings.lr_factor), start=start),
-        key=key,
-        num_steps=settings.window,
-        every=1,
-        probes=(measures.edge_coordinates(point),),
-        trackers=(measures.track_hessian(problem, key=window_key, num=1, rtol=settings.rtol),),
-        checkpoint=checkpoint_in(context, f"window-{seed}"),
-        title=f"seed {seed}, from the edge",
-        **shared,
-    )
-    predicted = dynamics.simulate(
-        dynamics.SelfStabilization(settings.lr, point.alpha, point.beta, x=x),
-        key=key,
-        num_steps=settings.window,
-        every=1,
-        probes=(lambda state: {"x": state.params[0], "y": state.params[1]},),
-    )
+    window = _from_the_edge(problem, settings, context, seed, keys, point, start)
+    predicted = _predicted(settings, point, x)
     return {
-        "top_displacement": np.asarray(predicted.saved["x"]),
-        "excess_sharpness": np.asarray(predicted.saved["y"]),
+        "top_displacement": predicted["x"],
+        "excess_sharpness": predicted["y"],
         "real_displacement": window.saved["edge_displacement"],
         "real_excess": window.saved["edge_excess"],
         "real_sharpness_excess": window.saved["hessian_eigenvalue"][:, 0] - 2 / settings.lr,
@@ -97,6 +66,59 @@ def _one(problem, settings: Settings, context: Context, seed: int) -> dict:
         "status": int(window.status),
         "diverged_at": window.diverged_at,
     }
+
+
+def _to_the_edge(problem, settings: Settings, context: Context, seed: int, keys):
+    from precipice import dynamics, measures
+    from precipice.papers.networks import checkpoint_in
+
+    return dynamics.train(
+        dynamics.Descent(problem, dynamics.gradient_descent(settings.lr)),
+        key=keys[0],
+        num_steps=settings.max_steps_before,
+        every=settings.every_before,
+        trackers=(measures.track_hessian(problem, key=keys[1], num=1, rtol=1e-4),),
+        stops=(dynamics.at_least("hessian_eigenvalue", 2 / settings.lr),),
+        checkpoint=checkpoint_in(context, f"before-{seed}"),
+        checkpoint_seconds=context.checkpoint_seconds,
+        fingerprint=context.fingerprint,
+        title=f"seed {seed}, to the edge",
+        progress=context.progress,
+    )
+
+
+def _from_the_edge(problem, settings: Settings, context: Context, seed: int, keys, point, start):
+    from precipice import dynamics, measures
+    from precipice.papers.networks import checkpoint_in
+
+    return dynamics.train(
+        dynamics.Descent(problem, dynamics.gradient_descent(settings.lr * settings.lr_factor), start=start),
+        key=keys[0],
+        num_steps=settings.window,
+        every=1,
+        probes=(measures.edge_coordinates(point),),
+        trackers=(measures.track_hessian(problem, key=keys[3], num=1, rtol=settings.rtol),),
+        checkpoint=checkpoint_in(context, f"window-{seed}"),
+        checkpoint_seconds=context.checkpoint_seconds,
+        fingerprint=context.fingerprint,
+        title=f"seed {seed}, from the edge",
+        progress=context.progress,
+    )
+
+
+def _predicted(settings: Settings, point, x: float) -> dict[str, np.ndarray]:
+    import jax
+
+    from precipice import dynamics
+
+    found = dynamics.simulate(
+        dynamics.SelfStabilization(settings.lr, point.alpha, point.beta, x=x),
+        key=jax.random.key(0),  # the map draws nothing
+        num_steps=settings.window,
+        every=1,
+        probes=(lambda state: {"x": state.params[0], "y": state.params[1]},),
+    )
+    return {name: np.asarray(value) for name, value in found.saved.items()}
 
 
 def _without_point(settings: Settings, step: int) -> dict:
