@@ -9,7 +9,7 @@ from precipice.figures.claims import FAILS, HOLDS, NOT_EVALUATED, Claim, evaluat
 from precipice.papers.agarwala2022 import fig5
 from precipice.papers.shapira2023 import fig1
 from precipice.papers.shapira2023.fig1.claims import SETTLING_STEPS
-from precipice.results import to_dataset
+from precipice.results import Status, to_dataset
 from synthetic import (
     CROSSING,
     EDGE,
@@ -219,6 +219,13 @@ def test_fig5_where_all_holds():
     check(found, "every-other-step-is-smooth", 0.0, HOLDS)
     check(found, "lambda1-crosses-more-than-once", 3, HOLDS)
     check(found, "lambda2-stays-below", 0.8, HOLDS)
+
+
+def test_fig5_a_window_that_diverged_is_not_judged():
+    data = fig5_dataset(oscillation(), crossings(3))
+    done, lost = (data.assign(status=("seed", np.array([int(s)], np.int8))) for s in (Status.DONE, Status.DIVERGED))
+    assert {verdict for _, verdict in verdicts(fig5.FIGURE, done).values()} == {HOLDS}
+    assert {verdict for _, verdict in verdicts(fig5.FIGURE, lost).values()} == {NOT_EVALUATED}
 
 
 def test_fig5_without_oscillation():

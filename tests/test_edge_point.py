@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
+from oracles import Quadratic
 from precipice import dynamics, measures, problems
 from precipice._checks import InputError
 from precipice.curvature import chunked, third_derivative
@@ -63,7 +64,6 @@ def test_the_loss_that_realises_the_prediction():
     np.testing.assert_allclose(np.abs(point.direction), [1, 0], atol=1e-12)
     np.testing.assert_allclose(point.sharpness_gradient, [0, 2], atol=1e-12)
     np.testing.assert_allclose([point.sharpness, point.alpha, point.beta, point.slope], [40, 3, 4, 0], atol=1e-10)
-    sign = float(jnp.sign(point.direction[0]))
     start = jnp.array([0.01, 0.0])
     process = dynamics.Descent(problem, dynamics.gradient_descent(lr), start=start)
     probe = lambda state: {"params": state.params}  # noqa: E731
@@ -73,7 +73,6 @@ def test_the_loss_that_realises_the_prediction():
     map_ = dynamics.simulate(predicted, key=KEY, num_steps=100, every=1, probes=(probe,)).saved["params"]
     measured = np.array([point.coordinates(row) for row in real])
     np.testing.assert_allclose(measured, map_, rtol=1e-9, atol=1e-12)
-    assert np.sign(x) == sign
 
 
 def test_projection_to_the_edge():
@@ -86,6 +85,21 @@ def test_projection_to_the_edge():
     assert abs(again.slope) <= 2e-6 * again.gradient_norm
     moved = ravel_pytree(jax.tree.map(jnp.subtract, point.params, params))[0]
     assert 0 < np.linalg.norm(moved) < 0.5
+
+
+def test_projection_from_a_minimum():
+    """Where the gradient is exactly 0 there is nothing to compare u . grad L with."""
+    problem, start = problems.ScalarNetwork((2, 2), 0.25), jnp.array([2.0, 0.5])
+    sharpness = measures.edge_point(problem, start, key=KEY).sharpness
+    point = measures.project_to_edge(problem, start, 2 / (1.001 * sharpness), key=KEY)
+    assert point.sharpness == pytest.approx(1.001 * sharpness, rel=1e-6)
+    assert abs(point.slope) <= 1e-6 * max(point.gradient_norm, 1e-9 * point.sharpness)
+
+
+def test_a_sharpness_that_nothing_moves():
+    problem = Quadratic(jnp.array([3.0, 1.0]))
+    with pytest.raises(InputError, match=r"^sharpness must depend on params off the top eigenvector .*; beta is 0\.$"):
+        measures.project_to_edge(problem, jnp.ones(2), 0.5, key=KEY)
 
 
 @pytest.mark.parametrize("lr", [0.0, -1.0, np.nan])

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.special
 import scipy.stats
 
 from precipice import measures
@@ -292,3 +293,13 @@ def test_the_gradient_flow_of_the_loss_conserves_the_invariant():
     invariant = [float(measures.mean_model_invariant(a, b, dimension)) for a, b in zip(sums, bias, strict=True)]
     np.testing.assert_allclose(invariant, invariant[0], rtol=1e-7)
     assert abs(float(sums[-1])) < 0.5 * abs(float(sums[0]))
+
+
+@pytest.mark.parametrize("bias", [-40.0, -20.0, -5.0, -1.01, -0.99, -1e-3, 0.0, 2.0])
+def test_kappa_is_accurate_to_rounding(bias):
+    """Against log erfcx where the two large terms cancel, and b^2/2 + log(2 Phi) where they do not."""
+    if bias < -0.5:
+        exact = np.log(scipy.special.erfcx(-bias / np.sqrt(2)))
+    else:
+        exact = bias**2 / 2 + np.log1p(scipy.special.erf(bias / np.sqrt(2)))
+    np.testing.assert_allclose(measures.mean_model_kappa(bias), exact, rtol=1e-13)

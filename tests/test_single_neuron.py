@@ -279,6 +279,13 @@ def test_bouncing_within_a_budget():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (lambda: measures.single_neuron_start(0.5, np.nan, 0.1), r"^tilt must be finite; got nan\.$"),
+        (lambda: measures.single_neuron_final_sharpness(1.0, 2.0, -0.1), r"^lr must be positive and finite; got -0\.1"),
+        (lambda: measures.bouncing_steps(problems.HuberLoss(), jnp.ones(2), -0.1), r"^lr must be positive and finite"),
+        (
+            lambda: measures.bouncing_steps(problems.HuberLoss(), jnp.full(2, jnp.nan), 0.1),
+            r"^start must be finite; got",
+        ),
         (lambda: measures.gap_exponent(1.0), r"^beta must be above 1; got 1\.0\.$"),
         (lambda: measures.bouncing_exponents(0.5), r"^beta must be above 1; got 0\.5\.$"),
         (lambda: measures.gap_law(problems.HuberLoss(), 0.1), r"^beta of the loss must be 2; got inf\.$"),

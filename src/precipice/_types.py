@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
 Params: TypeAlias = PyTree
@@ -14,6 +15,9 @@ Scalar: TypeAlias = Float[Array, ""]
 
 Number: TypeAlias = float | Float[Array, ""]
 """A number that may be traced: a Python float (or int, under the numeric tower) or a scalar array."""
+
+Numbers: TypeAlias = float | Float[Array, "..."] | Float[np.ndarray, "..."]
+"""A number or an array of them: formulas that hold entry by entry."""
 
 Row: TypeAlias = ArrayLike | Sequence[float]
 """Numbers in a row: an array of any kind, or a list."""

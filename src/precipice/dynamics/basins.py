@@ -39,6 +39,12 @@ class Basins(NamedTuple):
     computed: np.ndarray
 
 
+def _check_axis(name: str, axis: np.ndarray) -> None:
+    at_least(f"number of points of {name}", len(axis), 2)
+    if not (np.all(np.isfinite(axis)) and np.all(np.diff(axis) > 0)):
+        raise InputError(f"{name} must be finite and ascending; got {np.array2string(np.asarray(axis))}.")
+
+
 def by_status(found: Settled) -> np.ndarray:
     """Label ends by whether they diverged."""
     return found.status
@@ -100,10 +106,8 @@ def basins(
         [[2, 2, 3], [2, 2, 3], [3, 3, 3]]
     """
     at_least("levels", levels, 0)
-    for name, axis in (("x", x), ("y", y)):
-        at_least(f"number of points of {name}", len(axis), 2)
-        if not (np.all(np.isfinite(axis)) and np.all(np.diff(axis) > 0)):
-            raise InputError(f"{name} must be finite and ascending; got {np.array2string(np.asarray(axis))}.")
+    _check_axis("x", x)
+    _check_axis("y", y)
     fine_x, fine_y = _refined(x, levels), _refined(y, levels)
 
     def ends(mask: np.ndarray) -> Settled:

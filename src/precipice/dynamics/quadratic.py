@@ -16,6 +16,7 @@ from precipice._checks import InputError, positive
 from precipice._types import Number, PRNGKey, Row, floating
 from precipice.dynamics.process import AbstractProcess, State
 from precipice.problems import QuadraticRegression
+from precipice.problems.quadratic import two_eigenvalue_modes, two_eigenvalue_step
 
 
 class Modes(NamedTuple):
@@ -196,11 +197,11 @@ class TwoEigenvalueMap(AbstractProcess):
             raise InputError(f"eigenvalue must lie in [-1, 1) and not be 0; got {w}.")
         if not np.isfinite([z, t]).all():
             raise InputError(f"start must be finite; got [{z}, {t}].")
-        second = w * (float(self.offset) + 2 * z - t) / (1 - w)
-        if second < 0 or t - second < 0:
+        first, second = two_eigenvalue_modes(float(z), float(t), w, float(self.offset))
+        if second < 0 or first < 0:
             raise InputError(
                 f"start [z, T] = [{z:g}, {t:g}] must lie in the cone where both squared modes are positive; "
-                f"they are {t - second:.3g} and {second:.3g}."
+                f"they are {first:.3g} and {second:.3g}."
             )
 
     def init(self, key: PRNGKey) -> State:
@@ -210,10 +211,8 @@ class TwoEigenvalueMap(AbstractProcess):
     def step(self, state: State) -> State:
         """One step; `loss` is z^2/2 before it."""
         z, t = state.params
-        w = self.eigenvalue.astype(state.params.dtype)
-        s = 2 * z + self.offset.astype(state.params.dtype)
-        first, second = (1 + w) * t - w * s, t + w * (1 + w) * (t - s)
-        new = jnp.stack([z - z * t + z**2 * first / 2, t - z * (2 * first - z * second)])
+        dtype = state.params.dtype
+        new = jnp.stack(two_eigenvalue_step(z, t, self.eigenvalue.astype(dtype), self.offset.astype(dtype)))
         return state._replace(step=state.step + 1, params=new, loss=z**2 / 2)
 
 

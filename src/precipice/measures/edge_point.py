@@ -51,8 +51,8 @@ class EdgePoint(NamedTuple):
         x is in units of the parameters; y in those of the sharpness, whose first-order change it is where the
         displacement along u is left out.
         """
-        moved = jax.tree.map(jnp.subtract, params, self.params)
-        return float(_dot(self.direction, moved)), float(_dot(self.normal, moved))
+        x, y = _coordinates(self, params)
+        return float(x), float(y)
 
 
 class _Coordinates(eqx.Module):
@@ -61,8 +61,8 @@ class _Coordinates(eqx.Module):
     normal: PyTree
 
     def __call__(self, state: Any) -> Values:
-        moved = jax.tree.map(jnp.subtract, state.params, self.params)
-        return {"edge_displacement": _dot(self.direction, moved), "edge_excess": _dot(self.normal, moved)}
+        x, y = _coordinates(self, state.params)
+        return {"edge_displacement": x, "edge_excess": y}
 
 
 def edge_coordinates(point: EdgePoint) -> _Coordinates:
@@ -172,6 +172,11 @@ def project_to_edge(
         f"params must lie near a point of sharpness 2/lr = {edge:.4g}; after {max_iterations} steps of Newton's method "
         f"it is missed by a relative {miss:.2g}."
     )
+
+
+def _coordinates(point: "EdgePoint | _Coordinates", params: Params) -> tuple[Any, Any]:
+    moved = jax.tree.map(jnp.subtract, params, point.params)
+    return _dot(point.direction, moved), _dot(point.normal, moved)
 
 
 def _dot(a: PyTree, b: PyTree) -> Any:

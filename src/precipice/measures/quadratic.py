@@ -11,22 +11,9 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from precipice._checks import InputError, positive
-from precipice._types import Number
-
-Numbers = float | Float[Array, "..."] | Float[np.ndarray, "..."]
-
-
-def two_eigenvalue_modes(z: Numbers, t: Numbers, eigenvalue: Number, offset: Number = 0.0) -> tuple[Numbers, Numbers]:
-    """Squared Jacobian along the eigenvectors of eigenvalue 1 and w: (T - J_2^2, w (E + 2 z - T)/(1 - w)).
-
-    References: agarwala2022, eqs. 55 and 56 (QR-13).
-
-    Example:
-        >>> two_eigenvalue_modes(0.5, 3.0, -1.0)
-        (2.0, 1.0)
-    """
-    second = eigenvalue * (offset + 2 * z - t) / (1 - eigenvalue)
-    return t - second, second
+from precipice._types import Number, Numbers
+from precipice.problems.quadratic import two_eigenvalue_modes as two_eigenvalue_modes
+from precipice.problems.quadratic import two_eigenvalue_step as two_eigenvalue_step
 
 
 def two_eigenvalue_feasible(
@@ -42,21 +29,6 @@ def two_eigenvalue_feasible(
     """
     first, second = two_eigenvalue_modes(z, t, eigenvalue, offset)
     return (first > 0) & (second > 0)
-
-
-def two_eigenvalue_step(z: Numbers, t: Numbers, eigenvalue: Number, offset: Number = 0.0) -> tuple[Numbers, Numbers]:
-    """One step of the map of `dynamics.TwoEigenvalueMap` at any number of points.
-
-    References: agarwala2022, eqs. 10 to 13 (QR-10 to QR-12).
-
-    Example:
-        >>> two_eigenvalue_step(0.5, 3.0, -1.0)
-        (-0.875, 2.75)
-    """
-    s = 2 * z + offset
-    first = (1 + eigenvalue) * t - eigenvalue * s
-    second = t + eigenvalue * (1 + eigenvalue) * (t - s)
-    return z - z * t + z**2 * first / 2, t - z * (2 * first - z * second)
 
 
 def one_step_nullclines(z: Numbers, eigenvalue: Number, offset: Number = 0.0) -> tuple[Numbers, Numbers]:

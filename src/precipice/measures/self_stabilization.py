@@ -4,11 +4,9 @@ One step is lr units of time; x is taken without its alternating sign: dx/dt = y
 """
 
 import numpy as np
-from jaxtyping import Array, Float
 
 from precipice._checks import positive
-
-Numbers = float | Float[Array, "..."] | Float[np.ndarray, "..."]
+from precipice._types import Numbers
 
 
 def turning_displacement(alpha: float, beta: float) -> float:

@@ -10,10 +10,8 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from precipice._checks import InputError, positive
-from precipice._types import Number
+from precipice._types import Number, Numbers
 from precipice.problems import AbstractEvenLoss
-
-Numbers = float | Float[Array, "..."] | Float[np.ndarray, "..."]
 
 
 def single_neuron_hessian(loss: AbstractEvenLoss, x: Number, y: Number) -> Float[Array, "2 2"]:

@@ -73,3 +73,13 @@ def numbers(text: str, name: str, *, ascending: bool = False) -> list[float]:
     if ascending and sorted(set(found)) != found:
         raise InputError(f"{name} must be ascending; got {text!r}.")
     return found
+
+
+def check_precision(precision: str) -> None:
+    """Refuse all but float64, for figures that follow losses and offsets down to rounding.
+
+    Raises:
+        InputError: another precision.
+    """
+    if precision != "float64":
+        raise InputError(f"precision must be float64; got {precision!r}.")

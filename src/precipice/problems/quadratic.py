@@ -7,7 +7,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from precipice._checks import InputError, at_least
-from precipice._types import Number, PRNGKey, Row, Scalar
+from precipice._types import Number, Numbers, PRNGKey, Row, Scalar
 from precipice.problems.problem import AbstractProblem
 
 
@@ -105,3 +105,31 @@ def linear_network_on_one_point(x: Row, *, width: int, target: float = 0.0) -> Q
     return QuadraticRegression(
         np.block([[corner, coupling], [coupling.T, np.zeros((coupling.shape[1],) * 2, point.dtype)]]), 2 * target
     )
+
+
+def two_eigenvalue_modes(z: Numbers, t: Numbers, eigenvalue: Number, offset: Number = 0.0) -> tuple[Numbers, Numbers]:
+    """Squared Jacobian along the eigenvectors of eigenvalue 1 and w: (T - J_2^2, w (E + 2 z - T)/(1 - w)).
+
+    References: agarwala2022, eqs. 55 and 56 (QR-13).
+
+    Example:
+        >>> two_eigenvalue_modes(0.5, 3.0, -1.0)
+        (2.0, 1.0)
+    """
+    second = eigenvalue * (offset + 2 * z - t) / (1 - eigenvalue)
+    return t - second, second
+
+
+def two_eigenvalue_step(z: Numbers, t: Numbers, eigenvalue: Number, offset: Number = 0.0) -> tuple[Numbers, Numbers]:
+    """One step of the map of `dynamics.TwoEigenvalueMap` at any number of points.
+
+    References: agarwala2022, eqs. 10 to 13 (QR-10 to QR-12).
+
+    Example:
+        >>> two_eigenvalue_step(0.5, 3.0, -1.0)
+        (-0.875, 2.75)
+    """
+    s = 2 * z + offset
+    first = (1 + eigenvalue) * t - eigenvalue * s
+    second = t + eigenvalue * (1 + eigenvalue) * (t - s)
+    return z - z * t + z**2 * first / 2, t - z * (2 * first - z * second)

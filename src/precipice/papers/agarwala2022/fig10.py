@@ -11,6 +11,7 @@ from precipice._checks import InputError, at_least
 from precipice.figures.claims import Claim
 from precipice.papers.agarwala2022 import plane
 from precipice.papers.figure import NO_DATA, Context, Figure, Scale
+from precipice.papers.settings import check_precision
 
 if TYPE_CHECKING:
     import xarray
@@ -84,7 +85,7 @@ def validate(settings: Settings) -> None:
     Raises:
         InputError: naming the setting, its rule and the value.
     """
-    plane.check_precision(settings.precision)
+    check_precision(settings.precision)
     plane.check_epsilon(settings.low, "low")
     plane.check_epsilon(settings.high, "high")
     for low, high in (("low", "high"), ("z_low", "z_high"), ("t_low", "t_high")):

@@ -11,7 +11,7 @@ from precipice._checks import at_least
 from precipice.figures.claims import Claim
 from precipice.papers.agarwala2022 import plane
 from precipice.papers.figure import NO_DATA, Context, Figure, Scale
-from precipice.papers.settings import numbers
+from precipice.papers.settings import check_precision, numbers
 
 if TYPE_CHECKING:
     import xarray
@@ -55,7 +55,7 @@ def validate(settings: Settings) -> None:
     Raises:
         InputError: naming the setting, its rule and the value.
     """
-    plane.check_precision(settings.precision)
+    check_precision(settings.precision)
     plane.check_epsilon(settings.epsilon)
     plane.check_feasible(plane.points(settings.starts), -settings.epsilon)
     numbers(settings.lrs, "lrs")

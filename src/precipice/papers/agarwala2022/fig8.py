@@ -11,6 +11,7 @@ from precipice._checks import InputError, at_least
 from precipice.figures.claims import Claim
 from precipice.papers.agarwala2022 import plane
 from precipice.papers.figure import NO_DATA, Context, Figure, Scale
+from precipice.papers.settings import check_precision
 
 if TYPE_CHECKING:
     import xarray
@@ -63,7 +64,7 @@ def validate(settings: Settings) -> None:
     Raises:
         InputError: naming the setting, its rule and the value.
     """
-    plane.check_precision(settings.precision)
+    check_precision(settings.precision)
     plane.check_epsilon(settings.epsilon)
     if not (np.isfinite(settings.offset) and settings.offset != 0):
         raise InputError(f"offset must be finite and not 0; got {settings.offset}.")

@@ -11,6 +11,7 @@ from precipice._checks import InputError, at_least, positive
 from precipice.figures.claims import Claim
 from precipice.papers.agarwala2022 import plane
 from precipice.papers.figure import NO_DATA, Context, Figure, Scale
+from precipice.papers.settings import check_precision
 
 if TYPE_CHECKING:
     import xarray
@@ -58,7 +59,7 @@ def validate(settings: Settings) -> None:
     Raises:
         InputError: naming the setting, its rule and the value.
     """
-    plane.check_precision(settings.precision)
+    check_precision(settings.precision)
     for name in ("negative", "positive"):
         value = getattr(settings, name)
         if not (-1 <= value < 1 and value != 0):

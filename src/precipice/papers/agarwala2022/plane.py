@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from precipice._checks import InputError, one_of, positive
+from precipice._checks import InputError, positive
 
 if TYPE_CHECKING:
     import xarray
@@ -14,15 +14,6 @@ SETTLED = 1e-9
 
 LABEL_Z = "z (learning rate x residual)"
 LABEL_T = "T(0) (learning rate x NTK)"
-
-
-def check_precision(precision: str) -> None:
-    """Refuse all but float64.
-
-    Raises:
-        InputError: another precision.
-    """
-    one_of("precision", precision, ("float64",))
 
 
 def check_epsilon(epsilon: float, name: str = "epsilon") -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from precipice._checks import InputError, at_least, positive
 from precipice.figures.claims import Claim
-from precipice.papers.ahn2022.relu_network import check_precision
 from precipice.papers.figure import NO_DATA, Context, Figure, Scale
+from precipice.papers.settings import check_precision
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from precipice._checks import InputError, at_least, positive
-from precipice.papers.settings import numbers
+from precipice._checks import at_least, positive
+from precipice.papers.settings import check_precision, numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,16 +64,6 @@ def check_network(settings: Any) -> None:
     positive("signal", settings.signal)
     at_least("seeds", settings.seeds, 1)
     check_precision(settings.precision)
-
-
-def check_precision(precision: str) -> None:
-    """Refuse all but float64.
-
-    Raises:
-        InputError: another precision.
-    """
-    if precision != "float64":
-        raise InputError(f"precision must be float64; got {precision!r}.")
 
 
 def networks(settings: Any) -> "tuple[ThresholdNetwork, Any]":

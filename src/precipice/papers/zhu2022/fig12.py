@@ -33,21 +33,9 @@ def control(settings: Settings) -> Settings:
 
 def plot(dataset: "xarray.Dataset", panel: str | None = None) -> "Picture":  # noqa: ARG001
     """Arrows in (x, y)."""
-    from precipice.figures import style
-
-    picture, (ax,) = style.panels(1)
-    arrows = movement.draw(ax, dataset, 0)
-    picture.colorbar(arrows, ax=ax, label="final sharpness", extend="min")
-    ax.set_title("two-step movement")
-    settings = style.parameters(dataset)
-    style.caption(
-        picture,
-        f"Scalar network of degree {settings['degree']}, (1 - xy)^2/2 for degree 2, lr = {settings['lr']:g}: direction "
-        f"of two steps from {settings['grid']} x {settings['grid']} starts, coloured by the sharpness after "
-        f"{settings['num_steps']:,} steps. The paper prints (1 - xy)^2 beside the coefficients of (1 - xy)^2/2, which "
-        f"is used here (its eq. 12); scale {dataset.attrs.get('scale', 'custom')}.",
+    return movement.plot_first(
+        dataset, "The paper prints (1 - xy)^2 beside the coefficients of (1 - xy)^2/2, which is used here (its eq. 12)."
     )
-    return picture
 
 
 def _near_edge(dataset: "xarray.Dataset") -> float | None:

@@ -33,20 +33,7 @@ def control(settings: Settings) -> Settings:
 
 def plot(dataset: "xarray.Dataset", panel: str | None = None) -> "Picture":  # noqa: ARG001
     """Arrows in (x, y)."""
-    from precipice.figures import style
-
-    picture, (ax,) = style.panels(1)
-    arrows = movement.draw(ax, dataset, 0)
-    picture.colorbar(arrows, ax=ax, label="final sharpness", extend="min")
-    ax.set_title("two-step movement")
-    settings = style.parameters(dataset)
-    style.caption(
-        picture,
-        f"Scalar network of degree {settings['degree']}, (1 - x^2 y^2)^2/4 for degree 4, lr = {settings['lr']:g}: "
-        f"direction of two steps from {settings['grid']} x {settings['grid']} starts, coloured by the sharpness after "
-        f"{settings['num_steps']:,} steps; scale {dataset.attrs.get('scale', 'custom')}.",
-    )
-    return picture
+    return movement.plot_first(dataset)
 
 
 def _right(dataset: "xarray.Dataset") -> float | None:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from precipice._checks import InputError, at_least, positive
-from precipice.papers.zhu2022.networks import check_precision, parse_starts
+from precipice.papers.settings import check_precision
+from precipice.papers.zhu2022.networks import parse_starts
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,6 +8,7 @@ from precipice.papers.zhu2022.networks import CONVERGED, check_degree
 
 if TYPE_CHECKING:
     import xarray
+    from matplotlib.figure import Figure as Picture
 
     from precipice.papers.figure import Context
 
@@ -133,6 +134,28 @@ def draw(ax, dataset: "xarray.Dataset", minimum: int):
     ax.set_ylabel("duplicated entry y" if degree == 3 else "entry y")
     ax.legend(loc="upper right", fontsize=8)
     return arrows
+
+
+LOSSES = {2: "(1 - xy)^2/2", 4: "(1 - x^2 y^2)^2/4"}
+
+
+def plot_first(dataset: "xarray.Dataset", remark: str = "") -> "Picture":
+    """`draw` around the first minimum as a picture of one panel; `remark` is added to its caption."""
+    from precipice.figures import style
+
+    picture, (ax,) = style.panels(1)
+    arrows = draw(ax, dataset, 0)
+    picture.colorbar(arrows, ax=ax, label="final sharpness", extend="min")
+    ax.set_title("two-step movement")
+    settings = style.parameters(dataset)
+    loss = f", {LOSSES[settings['degree']]}" if settings["degree"] in LOSSES else ""
+    style.caption(
+        picture,
+        f"Scalar network of degree {settings['degree']}{loss}, lr = {settings['lr']:g}: direction of two steps from "
+        f"{settings['grid']} x {settings['grid']} starts, coloured by the sharpness after {settings['num_steps']:,} "
+        f"steps. {remark}{' ' if remark else ''}Scale {dataset.attrs.get('scale', 'custom')}.",
+    )
+    return picture
 
 
 def _degree(dataset: "xarray.Dataset") -> int:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from precipice._checks import InputError, at_least, positive
+from precipice.papers.settings import check_precision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,16 +32,6 @@ def check_degree(degree: int, lr: float, precision: str) -> None:
     if not lr < LARGEST_LR[degree]:
         raise InputError(f"lr must be below {LARGEST_LR[degree]:.4g} at degree {degree}; got {lr}.")
     check_precision(precision)
-
-
-def check_precision(precision: str) -> None:
-    """Refuse all but float64: losses are followed down to 1e-30.
-
-    Raises:
-        InputError: another precision.
-    """
-    if precision != "float64":
-        raise InputError(f"precision must be float64; got {precision!r}.")
 
 
 def parse_starts(text: str, name: str = "starts") -> list[list[float]]:

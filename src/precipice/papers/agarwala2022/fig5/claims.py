@@ -56,7 +56,7 @@ def _turns(dataset: "xarray.Dataset") -> float | None:
         return None
     change = z1[2:] - z1[:-2]
     visible = np.abs(z1[2:-2]) > VISIBLE * np.abs(z1).max()
-    return float(np.mean((change[2:] * change[:-2] < 0)[visible]))
+    return float(np.mean((change[2:] * change[:-2] < 0)[visible])) if visible.any() else None
 
 
 def _crossings(dataset: "xarray.Dataset") -> float | None:
