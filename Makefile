@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= out
 WORKERS ?= auto
-PAPERS := shapira2023 agarwala2022 zhu2022 ahn2022 precipice
+PAPERS := shapira2023 agarwala2022 zhu2022 ahn2022 agarwala2024 precipice
 
 .PHONY: demo test lint figures docs clean
 

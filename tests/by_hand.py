@@ -10,6 +10,8 @@ import jax
 import numpy as np
 import scipy.special
 
+from precipice.dynamics.minibatch import draw_batch
+
 STEP = 2.0**-10
 STENCIL = {-3: -1 / 60, -2: 3 / 20, -1: -3 / 4, 1: 3 / 4, 2: -3 / 20, 3: 1 / 60}
 
@@ -124,6 +126,28 @@ def quadratic_regression(q):
     return lambda t, offset: ((t @ q @ t - offset) / 2) ** 2 / 2
 
 
+def quadratic_model(y, g, q):
+    def loss(t, scale):
+        z = scale * y + g @ t + (q @ t) @ t / 2
+        return np.sum(z**2) / 2
+
+    return loss
+
+
+def tanh_unit(x, y, start):
+    """Mean half squared error of v tanh(u x), expanded to second order in (u, v) about `start`."""
+
+    def loss(t, scale):
+        (u, v), (du, dv) = start, t - start
+        s = scale * x
+        f = np.tanh(u * s)
+        slope = s * (1 - f**2)
+        outputs = (v + dv) * f + (v + dv) * slope * du - v * s * f * slope * du**2
+        return np.mean((outputs - y) ** 2) / 2
+
+    return loss
+
+
 def rank_one(t, _):
     x, y = np.split(t, 2)
     square = np.outer(x, y) @ np.outer(x, y)
@@ -157,6 +181,51 @@ def label_noise(t, lr, draw):
 
 def gradient_noise(t, lr, draw):
     return _descended(t, lr, extra=0.1 * draw)
+
+
+def rows_drawn(num_steps: int, num_examples: int, batch_size: int, dtype) -> list[np.ndarray]:
+    """The examples of each batch of the processes that draw them, from ``jax.random.key(0)``."""
+    key, draws = jax.random.split(jax.random.key(0))[1], []
+    for _ in range(num_steps):
+        key, use = jax.random.split(key)
+        draws.append(np.asarray(draw_batch(use, num_examples, batch_size)))
+    return draws
+
+
+def minibatch_descent(y, g, q):
+    """On the mean half squared error of a quadratic model's rows."""
+
+    def step(t, lr, chosen):
+        jacobian = g[chosen] + q[chosen] @ t
+        z = y[chosen] + (g[chosen] + jacobian) @ t / 2
+        return t - lr * z @ jacobian / len(chosen), np.mean(z**2) / 2
+
+    return step
+
+
+def minibatch_sweep(y, g, q):
+    """At lr and lr/2, on the same rows."""
+    alone = minibatch_descent(y, g, q)
+
+    def step(t, lr, chosen):
+        (first, loss), (second, other) = alone(t[:4], lr, chosen), alone(t[4:], lr / 2, chosen)
+        return np.concatenate([first, second]), (loss + other) / 2
+
+    return step
+
+
+def function_space_descent(q):
+    """In (z, J) as one row of numbers, by loops over the examples of a batch."""
+    d, p, _ = q.shape
+
+    def step(t, lr, chosen):
+        z, jacobian = t[:d], t[d:].reshape(d, p)
+        move = -lr * sum(z[i] * jacobian[i] for i in chosen) / len(chosen)
+        turn = np.stack([one @ move for one in q])
+        new = np.concatenate([z + jacobian @ move + turn @ move / 2, (jacobian + turn).ravel()])
+        return new, np.mean(z[chosen] ** 2) / 2
+
+    return step
 
 
 def self_stabilization(t, lr, _):
@@ -214,6 +283,30 @@ def two_eigenvalue_map(offset):
         w = np.array([1, -epsilon])
         new = (1 - z * w) ** 2 * squares
         return np.array([z - z * kernel + z**2 * (w @ squares) / 2, new.sum()]), z**2 / 2
+
+    return step
+
+
+def batches(num_steps: int, num_examples: int, batch_size: int, dtype) -> list[np.ndarray]:
+    """Which examples `LinearSgd` draws from ``jax.random.key(0)``, as 0 and 1."""
+    key, masks = jax.random.key(0), []
+    for _ in range(num_steps):
+        key, use = jax.random.split(key)
+        mask = np.zeros(num_examples, dtype)
+        mask[np.asarray(draw_batch(use, num_examples, batch_size))] = 1
+        masks.append(mask.astype(float))
+    return masks
+
+
+def linear_sgd(jacobian, momentum, l2, batch_size):
+    """In parameters: heavy ball on the mean half square of a batch and (l2/2)|theta|^2, z = J theta."""
+
+    def step(t, lr, mask):
+        z, velocity = (np.linalg.solve(jacobian, part) for part in np.split(t, 2))
+        gradient = jacobian.T @ (mask * (jacobian @ z)) / batch_size + l2 * z
+        velocity = momentum * velocity - gradient
+        new = np.concatenate([jacobian @ (z + lr * velocity), jacobian @ velocity])
+        return new, np.mean((jacobian @ z) ** 2) / 2
 
     return step
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -77,6 +78,11 @@ def _gram(d: Dense) -> np.ndarray:
     return root @ d.jacobian @ d.jacobian.T @ root
 
 
+def _model_curvature(problem, params, data):
+    direction = jax.grad(problem.loss_of_outputs)(problem.outputs(params))
+    return curvature.ModelCurvature(problem.outputs, params, data, direction)
+
+
 OPERATORS = {
     "hessian": OperatorRow(_hessian, lambda d: d.hessian),
     "gauss-newton": OperatorRow(
@@ -85,6 +91,9 @@ OPERATORS = {
     ),
     "ntk": OperatorRow(
         lambda problem, params, data: curvature.NTK(problem.outputs, params, data), lambda d: d.jacobian @ d.jacobian.T
+    ),
+    "model curvature": OperatorRow(
+        _model_curvature, lambda d: d.hessian - d.jacobian.T @ d.output_hessian @ d.jacobian
     ),
     "gram": OperatorRow(
         lambda problem, params, data: curvature.gram(problem.outputs, problem.loss_of_outputs, params, data), _gram
@@ -176,11 +185,12 @@ INITIALISATIONS = {
 
 
 class LossRow(NamedTuple):
-    """A loss, its value and its gradient in the outputs by numpy."""
+    """A loss, its value and its gradient in the outputs by numpy, and whether it is a mean or a sum over examples."""
 
     loss: Callable
     value: Callable[[np.ndarray, np.ndarray], float]
     gradient: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    mean: bool = True
 
 
 LOSSES = {
@@ -188,6 +198,12 @@ LOSSES = {
         problems.mean_half_squared_error,
         lambda f, y: sum(0.5 * (a - b) ** 2 for a, b in zip(f.flat, y.flat, strict=True)) / len(f),
         lambda f, y: (f - y) / len(f),
+    ),
+    "sum of half squares": LossRow(
+        problems.sum_half_squared_error,
+        lambda f, y: sum(0.5 * (a - b) ** 2 for a, b in zip(f.flat, y.flat, strict=True)),
+        lambda f, y: f - y,
+        mean=False,
     ),
     "squared": LossRow(
         problems.mean_squared_error,
@@ -252,13 +268,14 @@ PROCESSES = {
 class ModelRow(NamedTuple):
     """A minimal model made of a number that may be traced, and its loss by hand from (flat parameters, number).
 
-    `varies` says whether the number enters; `kinds` is the model's type.
+    `varies` says whether the number enters; `kinds` is the model's type; `drawn`, whether `init` draws.
     """
 
     make: Callable[[Any, Any], problems.AbstractProblem]
     loss: Callable[[np.ndarray, float], Any]
     kind: type
     varies: bool = True
+    drawn: bool = True
 
 
 def _examples(num, size):
@@ -282,6 +299,31 @@ def _neuron(output_loss, value):
 
 
 Q = np.array([[1.0, 0.5, -0.25], [0.5, -0.75, 0.1], [-0.25, 0.1, 0.3]])
+
+
+def _rows(num, size):
+    """y, G and Q of a small quadratic model."""
+    rng = np.random.default_rng(7)
+    y, g, r = rng.normal(size=num), rng.normal(size=(num, size)), rng.normal(size=(num, size, size))
+    return y, g, (r + r.transpose(0, 2, 1)) / 2
+
+
+def _quadratic_model(number, dtype, loss=problems.sum_half_squared_error):
+    y, g, q = (jnp.asarray(a, dtype) for a in _rows(3, 4))
+    return problems.QuadraticModel(problems.Rows(jnp.asarray(number, dtype) * y, g, q), loss)
+
+
+def _tanh_unit(number, dtype):
+    x, y = _examples(5, 1)
+    data = problems.Dataset(
+        jnp.asarray(number, dtype) * jnp.asarray(x, dtype), jnp.asarray(y, dtype)[:, None], jnp.zeros(5, jnp.int32), ""
+    )
+    network = problems.FullyConnected((1, 1, 1), bias=False)
+    start = tuple({"weight": jnp.full((1, 1), w, dtype)} for w in START_OF_UNIT)
+    return problems.expand(problems.Supervised(network, data, problems.mean_half_squared_error), start, order=2)
+
+
+START_OF_UNIT = np.array([0.7, -0.4])
 
 MODELS = {
     "scalar network": _scalar(1, 1, 1),
@@ -318,6 +360,15 @@ MODELS = {
         by_hand.quadratic_regression(Q),
         problems.QuadraticRegression,
     ),
+    "quadratic model": ModelRow(
+        _quadratic_model, by_hand.quadratic_model(*_rows(3, 4)), problems.QuadraticModel, drawn=False
+    ),
+    "taylor model": ModelRow(
+        _tanh_unit,
+        by_hand.tanh_unit(_examples(5, 1)[0][:, 0], _examples(5, 1)[1], START_OF_UNIT),
+        problems.TaylorModel,
+        drawn=False,
+    ),
     "rank-one factorisation": ModelRow(
         lambda _, __: problems.RankOneFactorization(2), by_hand.rank_one, problems.RankOneFactorization, varies=False
     ),
@@ -352,8 +403,15 @@ def _split(kind, start, dtype):
     return kind(jnp.asarray(start[0], dtype), jnp.asarray(start[1:], dtype))
 
 
+def _output_jacobian(start, dtype):
+    z, jacobian = np.split(start, [3])
+    return dynamics.OutputJacobian(jnp.asarray(z, dtype), jnp.asarray(jacobian.reshape(3, 4), dtype))
+
+
 W = np.array([1.0, 0.3, -0.5])
 COUPLED = problems.ScalarNetwork((2, 2), 0.25)
+
+J = np.random.default_rng(8).normal(size=(4, 4)) + 2 * np.eye(4)
 
 MAPS = {
     "label noise": MapRow(
@@ -369,6 +427,39 @@ MAPS = {
         [1.3, 0.6],
         dynamics.GradientNoise,
         functools.partial(by_hand.noise, shape=(2,), leaves=True),
+    ),
+    "minibatch descent": MapRow(
+        lambda n, start, dtype: dynamics.MinibatchDescent(
+            _quadratic_model(1.0, dtype, problems.mean_half_squared_error),
+            dynamics.gradient_descent(n),
+            2,
+            start=_array(start, dtype),
+        ),
+        by_hand.minibatch_descent(*_rows(3, 4)),
+        [0.3, -0.1, 0.2, 0.4],
+        dynamics.MinibatchDescent,
+        functools.partial(by_hand.rows_drawn, num_examples=3, batch_size=2),
+    ),
+    "minibatch sweep": MapRow(
+        lambda n, start, dtype: dynamics.MinibatchSweep(
+            _quadratic_model(1.0, dtype, problems.mean_half_squared_error),
+            dynamics.Optimiser(optax.sgd, {"learning_rate": jnp.stack([jnp.asarray(n), jnp.asarray(n) / 2])}),
+            2,
+            start=_array(start[:4], dtype),
+        ),
+        by_hand.minibatch_sweep(*_rows(3, 4)),
+        [0.3, -0.1, 0.2, 0.4] * 2,
+        dynamics.MinibatchSweep,
+        functools.partial(by_hand.rows_drawn, num_examples=3, batch_size=2),
+    ),
+    "function space descent": MapRow(
+        lambda n, s, dtype: dynamics.FunctionSpaceDescent(
+            jnp.asarray(_rows(3, 4)[2], dtype), _output_jacobian(s, dtype), n, batch_size=2
+        ),
+        by_hand.function_space_descent(_rows(3, 4)[2]),
+        [*(0.5 * _rows(3, 4)[0]), *_rows(3, 4)[1].ravel()],
+        dynamics.FunctionSpaceDescent,
+        functools.partial(by_hand.rows_drawn, num_examples=3, batch_size=2),
     ),
     "self-stabilization": MapRow(
         lambda n, s, dtype: dynamics.SelfStabilization(n, 0.5, 3.0, x=_array(s[0], dtype), y=float(s[1])),
@@ -405,6 +496,13 @@ MAPS = {
         by_hand.two_eigenvalue_map(0.05),
         [0.2, 2.2],
         dynamics.TwoEigenvalueMap,
+    ),
+    "linear sgd": MapRow(
+        lambda n, s, dtype: dynamics.LinearSgd(_array(J @ J.T / 4, dtype), n, 2, _array(s[:4], dtype), 0.5, 0.2),
+        by_hand.linear_sgd(J, 0.5, 0.2, 2),
+        [1.0, -0.5, 0.7, 0.3, 0.0, 0.0, 0.0, 0.0],
+        dynamics.LinearSgd,
+        functools.partial(by_hand.batches, num_examples=4, batch_size=2),
     ),
     "low order": MapRow(
         lambda n, start, dtype: dynamics.LowOrderMap(n, _array(start, dtype)),

@@ -636,6 +636,9 @@ def test_gallery_puts_all_pictures_on_a_page(world, tmp_path):
     assert invoke("gallery", tmp_path / "g", "--page", page).exit_code == 0
     assert "![shapira2023/fig1](page/shapira2023-fig1.png)" in page.read_text()
     assert "gallery.png" not in page.read_text()
+    assert "(control)" not in page.read_text()
+    (row,) = re.findall(r"^\| shapira2023/fig1 \| hovering \|.*$", page.read_text(), flags=re.MULTILINE)
+    assert re.search(r"\| 1 to 1\.2 \| 1\.05 \| holds 1/1 \| \S.*: fails \d/\d \|$", row)
     copy = page.parent / "page" / "shapira2023-fig1.png"
     assert imread(copy).shape[:2] == imread(pictures[0]).shape[:2]
     assert copy.stat().st_size < pictures[0].stat().st_size

@@ -47,12 +47,12 @@ def test_gradient_formula_by_differences(name):
 
 
 @each_loss
-def test_the_mean_is_over_examples_and_the_sum_over_outputs(name):
-    loss, (f, y) = LOSSES[name].loss, example(name)
+def test_the_reduction_is_over_examples_and_the_sum_over_outputs(name):
+    loss, (f, y), mean = LOSSES[name].loss, example(name), LOSSES[name].mean
     one_by_one = [loss(jnp.array(f[i : i + 1]), jnp.array(y[i : i + 1])) for i in range(len(f))]
-    close(loss(jnp.array(f), jnp.array(y)), np.mean(one_by_one))
+    close(loss(jnp.array(f), jnp.array(y)), (np.mean if mean else np.sum)(one_by_one))
     twice = (jnp.array(np.concatenate([f, f])), jnp.array(np.concatenate([y, y])))
-    close(loss(*twice), loss(jnp.array(f), jnp.array(y)))
+    close(loss(*twice), (1 if mean else 2) * loss(jnp.array(f), jnp.array(y)))
     if name != "cross-entropy":
         wide = (jnp.array(np.concatenate([f, f], axis=1)), jnp.array(np.concatenate([y, y], axis=1)))
         close(loss(*wide), 2 * loss(jnp.array(f), jnp.array(y)))

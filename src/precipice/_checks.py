@@ -4,6 +4,8 @@ import difflib
 import math
 from collections.abc import Iterable
 
+import numpy as np
+
 
 class InputError(ValueError):
     """Bad input: the message is one sentence that says what was wrong, the rule, and the value."""
@@ -39,3 +41,14 @@ def one_of(name: str, value: str, options: Iterable[str]) -> None:
     near = difflib.get_close_matches(value, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}."
     raise InputError(f"{name} {value!r} is unknown; {hint}")
+
+
+def symmetric(name: str, matrix: np.ndarray) -> None:
+    """Refuse what is not a square, finite matrix, symmetric to 10^4 roundings of its largest entry."""
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
+        raise InputError(f"{name} must be a square matrix; got shape {matrix.shape}.")
+    if not np.isfinite(matrix).all():
+        raise InputError(f"{name} must be finite; got NaN or inf.")
+    largest, skew = float(np.abs(matrix).max()), float(np.abs(matrix - matrix.T).max())
+    if skew > 1e4 * np.finfo(matrix.dtype).eps * largest:
+        raise InputError(f"{name} must be symmetric; got entries that differ from their mirror images by {skew:.3g}.")

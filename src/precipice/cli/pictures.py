@@ -120,6 +120,8 @@ def _entry(opened: "Opened") -> "Entry":
         f"{attrs['wall_time_seconds']:.0f} s, {attrs['created_at']}.",
         picture=picture,
         rows=report.rows(verdicts),
+        figure=opened.figure.id,
+        control_of=opened.figure.main_claim if opened.is_control else "",
     )
 
 

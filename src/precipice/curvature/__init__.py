@@ -9,6 +9,14 @@ from precipice.curvature.eigs import eigs as eigs
 from precipice.curvature.gauss_newton import GaussNewton as GaussNewton
 from precipice.curvature.hessian import Hessian as Hessian
 from precipice.curvature.jacobian import Jacobian as Jacobian
+from precipice.curvature.kernel_matrix import KernelSpectrum as KernelSpectrum
+from precipice.curvature.kernel_matrix import kernel_matrix as kernel_matrix
+from precipice.curvature.kernel_matrix import kernel_spectrum as kernel_spectrum
+from precipice.curvature.kernel_matrix import weighted_kernel as weighted_kernel
+from precipice.curvature.model_curvature import ModelCurvature as ModelCurvature
+from precipice.curvature.noise_trace import gram_trace as gram_trace
+from precipice.curvature.noise_trace import gram_trace_bartlett as gram_trace_bartlett
+from precipice.curvature.noise_trace import gram_trace_hutchinson as gram_trace_hutchinson
 from precipice.curvature.ntk import NTK as NTK
 from precipice.curvature.ntk import gram as gram
 from precipice.curvature.operator import AbstractOperator as AbstractOperator

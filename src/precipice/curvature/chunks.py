@@ -89,3 +89,26 @@ def concatenated(fn: Callable[[Any], Array], chunks: Chunks) -> Array:
     if rest:
         parts.append(fn(chunks.rest))
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
+
+
+def paired(chunks: Chunks, rows: Array) -> Chunks:
+    """Chunks of the batch together with the matching rows of `rows` [n, ...]."""
+    body, rest, start = None, None, 0
+    if chunks.body is not None:
+        num, size = jax.tree.leaves(chunks.body)[0].shape[:2]
+        start = num * size
+        body = (chunks.body, rows[:start].reshape(num, size, *rows.shape[1:]))
+    if chunks.rest is not None:
+        rest = (chunks.rest, rows[start:])
+    return Chunks(body, rest)
+
+
+def in_chunks(data: Any) -> Chunks:
+    """`Chunks` as they are, and any other batch as one chunk."""
+    return data if isinstance(data, Chunks) else Chunks(None, data)
+
+
+def total_examples(chunks: Chunks) -> int:
+    """How many examples the chunks hold together."""
+    num, size, rest = _counts(chunks)
+    return num * size + rest

@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from precipice._types import Params
-from precipice.curvature.chunks import Chunks, concatenated, num_examples, weighted_mean
+from precipice.curvature.chunks import Chunks, concatenated, num_examples, paired, weighted_mean
 
 
 class Jacobian(eqx.Module):
@@ -43,7 +43,7 @@ class Jacobian(eqx.Module):
 
         if not isinstance(self.data, Chunks):
             return one_batch((self.data, u))
-        pairs = _paired(self.data, u)
+        pairs = paired(self.data, u)
         return weighted_mean(
             lambda pair: jax.tree.map(lambda g: g * (u.shape[0] / num_examples(pair)), one_batch(pair)), pairs
         )
@@ -53,15 +53,3 @@ class Jacobian(eqx.Module):
         like = jax.eval_shape(self.mv, self.params)
         rows = jnp.eye(like.size, dtype=like.dtype).reshape(like.size, *like.shape)
         return jax.lax.map(lambda u: ravel_pytree(self.rmv(u))[0], rows)
-
-
-def _paired(chunks: Chunks, u: Array) -> Chunks:
-    """Chunks of the batch together with the matching rows of `u`."""
-    body, rest, start = None, None, 0
-    if chunks.body is not None:
-        num, size = jax.tree.leaves(chunks.body)[0].shape[:2]
-        start = num * size
-        body = (chunks.body, u[:start].reshape(num, size, *u.shape[1:]))
-    if chunks.rest is not None:
-        rest = (chunks.rest, u[start:])
-    return Chunks(body, rest)

@@ -62,16 +62,20 @@ def gram(outputs: Callable[..., Any], loss_of_outputs: Callable[..., Scalar], pa
     """
 
     def roots(batch):
-        f = outputs(params, batch)
-        single = jax.tree.map(lambda a: a[:, None], batch)
-        blocks = jax.vmap(lambda o, b: jax.hessian(lambda q: loss_of_outputs(q[None], b))(o))(f, single)
-        values, vectors = jnp.linalg.eigh(blocks)
-        rounding = 10 * jnp.finfo(f.dtype).eps * jnp.max(jnp.abs(values), axis=1, keepdims=True)
-        roots = jnp.sqrt(jnp.where(values > rounding, values, 0))  # the root of rounding would be half the digits
-        return jnp.einsum("nik,nk,njk->nij", vectors, roots, vectors)
+        return output_roots(loss_of_outputs, outputs(params, batch), batch)
 
     root = concatenated(roots, data) if isinstance(data, Chunks) else roots(data)
     return NTK(outputs, params, data, root / root.shape[0] ** 0.5)
+
+
+def output_roots(loss_of_outputs: Callable[..., Scalar], outputs: Float[Array, "n C"], batch: Any) -> Array:
+    """Symmetric roots [n, C, C] of the Hessians of each example's own loss in its outputs (no 1/n)."""
+    single = jax.tree.map(lambda a: a[:, None], batch)
+    blocks = jax.vmap(lambda o, b: jax.hessian(lambda q: loss_of_outputs(q[None], b))(o))(outputs, single)
+    values, vectors = jnp.linalg.eigh(blocks)
+    rounding = 10 * jnp.finfo(outputs.dtype).eps * jnp.max(jnp.abs(values), axis=1, keepdims=True)
+    roots = jnp.sqrt(jnp.where(values > rounding, values, 0))  # the root of rounding would be half the digits
+    return jnp.einsum("nik,nk,njk->nij", vectors, roots, vectors)
 
 
 def _outputs(outputs: Callable[..., Any], params: Params, data: Any) -> Array:

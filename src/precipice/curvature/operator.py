@@ -1,6 +1,7 @@
 """The interface of the room: symmetric linear operators on pytrees.
 
-Implementations: `Hessian` (hessian.py), `GaussNewton` (gauss_newton.py), `NTK` (ntk.py). `Jacobian` (jacobian.py) is
+Implementations: `Hessian` (hessian.py), `GaussNewton` (gauss_newton.py), `NTK` (ntk.py), `ModelCurvature`
+(model_curvature.py). `Jacobian` (jacobian.py) is
 rectangular and stands beside them with `mv` and `rmv`.
 
 To add one:

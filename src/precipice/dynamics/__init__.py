@@ -14,7 +14,16 @@ from precipice.dynamics.descent import Optimiser as Optimiser
 from precipice.dynamics.descent import gradient_descent as gradient_descent
 from precipice.dynamics.flow import Flow as Flow
 from precipice.dynamics.flow import flow as flow
+from precipice.dynamics.function_space import FunctionSpaceDescent as FunctionSpaceDescent
+from precipice.dynamics.function_space import OutputJacobian as OutputJacobian
+from precipice.dynamics.function_space import quadratic_move as quadratic_move
+from precipice.dynamics.linear_regression import LinearSgd as LinearSgd
+from precipice.dynamics.linear_regression import OutputVelocity as OutputVelocity
 from precipice.dynamics.mean_model import MeanModelMap as MeanModelMap
+from precipice.dynamics.minibatch import MinibatchDescent as MinibatchDescent
+from precipice.dynamics.minibatch import draw_batch as draw_batch
+from precipice.dynamics.minibatch_sweep import MinibatchSweep as MinibatchSweep
+from precipice.dynamics.minibatch_sweep import SweepMemory as SweepMemory
 from precipice.dynamics.noisy import GradientNoise as GradientNoise
 from precipice.dynamics.noisy import LabelNoise as LabelNoise
 from precipice.dynamics.portrait import Field as Field

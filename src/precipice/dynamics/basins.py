@@ -12,7 +12,10 @@ from precipice._checks import InputError, at_least
 from precipice._types import Params, PRNGKey
 from precipice.dynamics.process import AbstractProcess, State
 from precipice.dynamics.progress import Progress, quiet
-from precipice.dynamics.settle import SMALLEST, Settled, settle
+from precipice.dynamics.settle import Settled, settle
+
+FEWEST = 256
+"""Starts of one level, at least; fewer are filled up, so that few sizes are compiled."""
 
 
 class Basins(NamedTuple):
@@ -112,7 +115,7 @@ def basins(
 
     def ends(mask: np.ndarray) -> Settled:
         places = np.argwhere(mask)
-        i, j = np.pad(places, ((0, max(SMALLEST - len(places), 0)), (0, 0)), mode="edge").T  # few shapes to compile
+        i, j = np.pad(places, ((0, max(FEWEST - len(places), 0)), (0, 0)), mode="edge").T  # few shapes to compile
         found = settle(
             process,
             jax.vmap(start)(jnp.asarray(np.stack([fine_x[i], fine_y[j]], axis=1))),

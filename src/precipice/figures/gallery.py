@@ -33,6 +33,8 @@ class Entry:
         origin: with what and when it was run, in a sentence.
         picture: the PNG.
         rows: the claim table.
+        figure: the figure's id.
+        control_of: name of the figure's main claim if this is its control, else empty.
     """
 
     heading: str
@@ -44,6 +46,8 @@ class Entry:
     origin: str
     picture: Path
     rows: tuple[Row, ...]
+    figure: str
+    control_of: str
 
 
 def write(entries: Sequence[Entry], folder: Path) -> tuple[Path, Path]:
@@ -66,19 +70,22 @@ def write(entries: Sequence[Entry], folder: Path) -> tuple[Path, Path]:
 def write_page(entries: Sequence[Entry], page: Path) -> Path:
     """Write a page of documentation: Markdown at `page`, pictures of 128 colours in a folder of its name beside it.
 
-    Pictures of an earlier page are replaced; returns the folder.
+    Controls stand in the table of all claims at its end only. Pictures of an earlier page are replaced; returns the
+    folder.
 
     Raises:
         InputError: there are no entries, or a picture cannot be read.
     """
     from precipice.results import write_bytes
 
-    if not entries:
+    shown = [entry for entry in entries if not entry.control_of]
+    if not shown:
         raise InputError("a gallery needs at least one complete run; got none.")
     folder = page.with_suffix("")
-    for entry in entries:
+    for entry in shown:
         write_bytes(folder / entry.picture.name, _small(entry.picture))
-    write_bytes(page, markdown(entries, "", f"{folder.name}/").encode())
+    text = markdown(shown, "", f"{folder.name}/") + "\n" + all_claims(entries)
+    write_bytes(page, text.encode())
     return folder
 
 
@@ -164,6 +171,31 @@ def _section(entry: Entry, prefix: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def all_claims(entries: Sequence[Entry]) -> str:
+    """One table of all claims: band, measured, verdict, and the main claim's number under the figure's control."""
+    controls = {
+        entry.figure: next(row for row in entry.rows if row.claim == entry.control_of)
+        for entry in entries
+        if entry.control_of
+    }
+    lines = [
+        "## All claims",
+        "",
+        "The last column has the main claim's number under the figure's control, a setting under which the claim "
+        "must not hold.",
+        "",
+        "| figure | claim | band | measured | verdict | control |",
+        "|" + " --- |" * 6,
+    ]
+    for entry in entries:
+        control = controls.get(entry.figure)
+        for row in entry.rows if not entry.control_of else ():
+            under = f"{control.measured}: {control.verdict}" if control and control.claim == row.claim else ""
+            cells = (entry.figure, row.claim, row.band, row.measured, row.verdict, under)
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join([*lines, ""])
 
 
 def claim_table(rows: Sequence[Row]) -> str:

@@ -1,5 +1,9 @@
 """Measures: thresholds as formulas, probes and trackers that apply the curvature room along a training."""
 
+from precipice.measures.batch_sharpness import batch_sharpness as batch_sharpness
+from precipice.measures.batch_sharpness import gradient_noise_scale as gradient_noise_scale
+from precipice.measures.batch_sharpness import gradient_noise_scale_two_batch as gradient_noise_scale_two_batch
+from precipice.measures.batch_sharpness import hessian_trace as hessian_trace
 from precipice.measures.box_dimension import BoxDimension as BoxDimension
 from precipice.measures.box_dimension import box_dimension as box_dimension
 from precipice.measures.cubic_map import cubic_map_border as cubic_map_border
@@ -39,6 +43,9 @@ from precipice.measures.edge_point import EdgePoint as EdgePoint
 from precipice.measures.edge_point import edge_coordinates as edge_coordinates
 from precipice.measures.edge_point import edge_point as edge_point
 from precipice.measures.edge_point import project_to_edge as project_to_edge
+from precipice.measures.layerwise_kernel import layerwise_gram as layerwise_gram
+from precipice.measures.layerwise_kernel import layerwise_gram_trace as layerwise_gram_trace
+from precipice.measures.layerwise_kernel import layerwise_kernel as layerwise_kernel
 from precipice.measures.mean_model import mean_model_edge_bias as mean_model_edge_bias
 from precipice.measures.mean_model import mean_model_flow_bias as mean_model_flow_bias
 from precipice.measures.mean_model import mean_model_flow_bound as mean_model_flow_bound
@@ -50,6 +57,16 @@ from precipice.measures.mean_model import mean_model_threshold as mean_model_thr
 from precipice.measures.mean_model import smoothed_relu_inverse as smoothed_relu_inverse
 from precipice.measures.movement import MovementOscillation as MovementOscillation
 from precipice.measures.movement import movement_oscillation as movement_oscillation
+from precipice.measures.noise_kernel import block_noise_kernel_norm as block_noise_kernel_norm
+from precipice.measures.noise_kernel import diagonal_second_moment as diagonal_second_moment
+from precipice.measures.noise_kernel import noise_kernel_norm as noise_kernel_norm
+from precipice.measures.noise_limits import l2_noise_kernel_norm as l2_noise_kernel_norm
+from precipice.measures.noise_limits import momentum_noise_kernel_norm as momentum_noise_kernel_norm
+from precipice.measures.noise_limits import momentum_noise_kernel_norm_series as momentum_noise_kernel_norm_series
+from precipice.measures.noise_limits import nesterov_noise_kernel_norm as nesterov_noise_kernel_norm
+from precipice.measures.noise_limits import noise_kernel_norm_finite_size as noise_kernel_norm_finite_size
+from precipice.measures.noise_limits import noise_kernel_norm_high_dimensional as noise_kernel_norm_high_dimensional
+from precipice.measures.noise_limits import noise_kernel_norm_trace as noise_kernel_norm_trace
 from precipice.measures.phases import Phase as Phase
 from precipice.measures.phases import Segment as Segment
 from precipice.measures.phases import phases as phases
@@ -69,6 +86,19 @@ from precipice.measures.quadratic import two_eigenvalue_step as two_eigenvalue_s
 from precipice.measures.quadratic import two_step_expansion as two_step_expansion
 from precipice.measures.quadratic import two_step_nullcline_series as two_step_nullcline_series
 from precipice.measures.quadratic import two_step_nullclines as two_step_nullclines
+from precipice.measures.quadratic_model import FrozenModes as FrozenModes
+from precipice.measures.quadratic_model import KernelDerivatives as KernelDerivatives
+from precipice.measures.quadratic_model import Scales as Scales
+from precipice.measures.quadratic_model import StepTerms as StepTerms
+from precipice.measures.quadratic_model import eigenvalue_first_difference as eigenvalue_first_difference
+from precipice.measures.quadratic_model import frozen_modes as frozen_modes
+from precipice.measures.quadratic_model import nonlinear_ratio as nonlinear_ratio
+from precipice.measures.quadratic_model import rescaled_scales as rescaled_scales
+from precipice.measures.quadratic_model import rescaled_top_kernel as rescaled_top_kernel
+from precipice.measures.quadratic_model import singular_value_second_difference as singular_value_second_difference
+from precipice.measures.quadratic_model import step_terms as step_terms
+from precipice.measures.quadratic_model import top_kernel_acceleration as top_kernel_acceleration
+from precipice.measures.quadratic_model import top_kernel_derivatives as top_kernel_derivatives
 from precipice.measures.rank_one import NormInterval as NormInterval
 from precipice.measures.rank_one import rank_one_alignment as rank_one_alignment
 from precipice.measures.rank_one import rank_one_alignment_factor as rank_one_alignment_factor
@@ -85,6 +115,13 @@ from precipice.measures.scalar_networks import scalar_network_gradient as scalar
 from precipice.measures.scalar_networks import scalar_network_hessian as scalar_network_hessian
 from precipice.measures.scalar_networks import scalar_network_minimum_sharpness as scalar_network_minimum_sharpness
 from precipice.measures.scalar_networks import scalar_network_probe as scalar_network_probe
+from precipice.measures.second_moment import OutputMoments as OutputMoments
+from precipice.measures.second_moment import SecondMoment as SecondMoment
+from precipice.measures.second_moment import dense_second_moment as dense_second_moment
+from precipice.measures.second_moment import momentum_second_moment_step as momentum_second_moment_step
+from precipice.measures.second_moment import second_moment_step as second_moment_step
+from precipice.measures.second_moment_radius import second_moment_norm as second_moment_norm
+from precipice.measures.second_moment_radius import second_moment_radius as second_moment_radius
 from precipice.measures.self_stabilization import cycle_steps as cycle_steps
 from precipice.measures.self_stabilization import peak_excess as peak_excess
 from precipice.measures.self_stabilization import stabilization_invariant as stabilization_invariant
@@ -103,6 +140,15 @@ from precipice.measures.single_neuron import single_neuron_final_sharpness as si
 from precipice.measures.single_neuron import single_neuron_hessian as single_neuron_hessian
 from precipice.measures.single_neuron import single_neuron_invariant as single_neuron_invariant
 from precipice.measures.single_neuron import single_neuron_start as single_neuron_start
+from precipice.measures.stochastic_edge import edge_lr as edge_lr
+from precipice.measures.stochastic_edge import first_moment_edge_lr as first_moment_edge_lr
+from precipice.measures.stochastic_edge import second_moment_edge_lr as second_moment_edge_lr
+from precipice.measures.stochastic_edge import stochastic_edge_lr as stochastic_edge_lr
+from precipice.measures.stochastic_edge import trace_edge_lr as trace_edge_lr
+from precipice.measures.stochastic_probe import stochastic_measures as stochastic_measures
+from precipice.measures.top_mode import TopMode as TopMode
+from precipice.measures.top_mode import top_mode as top_mode
+from precipice.measures.top_mode import top_mode_of_rows as top_mode_of_rows
 from precipice.measures.trackers import track_hessian as track_hessian
 from precipice.measures.trackers import track_ntk as track_ntk
 from precipice.measures.two_layer_linear import LinearNetworkState as LinearNetworkState

@@ -3,10 +3,23 @@
 from precipice._checks import InputError, one_of
 from precipice.papers.agarwala2022.fig1 import FIGURE as AGARWALA2022_FIG1
 from precipice.papers.agarwala2022.fig2 import FIGURE as AGARWALA2022_FIG2
+from precipice.papers.agarwala2022.fig3 import FIGURE as AGARWALA2022_FIG3
+from precipice.papers.agarwala2022.fig4 import FIGURE as AGARWALA2022_FIG4
 from precipice.papers.agarwala2022.fig5 import FIGURE as AGARWALA2022_FIG5
 from precipice.papers.agarwala2022.fig8 import FIGURE as AGARWALA2022_FIG8
 from precipice.papers.agarwala2022.fig9 import FIGURE as AGARWALA2022_FIG9
 from precipice.papers.agarwala2022.fig10 import FIGURE as AGARWALA2022_FIG10
+from precipice.papers.agarwala2022.fig11 import FIGURE as AGARWALA2022_FIG11
+from precipice.papers.agarwala2022.fig12 import FIGURE as AGARWALA2022_FIG12
+from precipice.papers.agarwala2024.fig1 import FIGURE as AGARWALA2024_FIG1
+from precipice.papers.agarwala2024.fig2 import FIGURE as AGARWALA2024_FIG2
+from precipice.papers.agarwala2024.fig3 import FIGURE as AGARWALA2024_FIG3
+from precipice.papers.agarwala2024.fig4 import FIGURE as AGARWALA2024_FIG4
+from precipice.papers.agarwala2024.fig5 import FIGURE as AGARWALA2024_FIG5
+from precipice.papers.agarwala2024.fig7 import FIGURE as AGARWALA2024_FIG7
+from precipice.papers.agarwala2024.fig8 import FIGURE as AGARWALA2024_FIG8
+from precipice.papers.agarwala2024.fig9 import FIGURE as AGARWALA2024_FIG9
+from precipice.papers.agarwala2024.fig10 import FIGURE as AGARWALA2024_FIG10
 from precipice.papers.ahn2022.fig1 import FIGURE as AHN2022_FIG1
 from precipice.papers.ahn2022.fig2 import FIGURE as AHN2022_FIG2
 from precipice.papers.ahn2022.fig3 import FIGURE as AHN2022_FIG3
@@ -20,6 +33,7 @@ from precipice.papers.ahn2022.fig10 import FIGURE as AHN2022_FIG10
 from precipice.papers.ahn2022.fig11 import FIGURE as AHN2022_FIG11
 from precipice.papers.ahn2022.fig12 import FIGURE as AHN2022_FIG12
 from precipice.papers.figure import Figure
+from precipice.papers.own.mnist_second_moment import FIGURE as MNIST_SECOND_MOMENT
 from precipice.papers.own.self_stabilization import FIGURE as SELF_STABILIZATION
 from precipice.papers.shapira2023.fig1 import FIGURE as SHAPIRA2023_FIG1
 from precipice.papers.shapira2023.fig2 import FIGURE as SHAPIRA2023_FIG2
@@ -51,10 +65,23 @@ from precipice.papers.zhu2022.fig30 import FIGURE as ZHU2022_FIG30
 _ALL = (
     AGARWALA2022_FIG1,
     AGARWALA2022_FIG2,
+    AGARWALA2022_FIG3,
+    AGARWALA2022_FIG4,
     AGARWALA2022_FIG5,
     AGARWALA2022_FIG8,
     AGARWALA2022_FIG9,
     AGARWALA2022_FIG10,
+    AGARWALA2022_FIG11,
+    AGARWALA2022_FIG12,
+    AGARWALA2024_FIG1,
+    AGARWALA2024_FIG2,
+    AGARWALA2024_FIG3,
+    AGARWALA2024_FIG4,
+    AGARWALA2024_FIG5,
+    AGARWALA2024_FIG10,
+    AGARWALA2024_FIG7,
+    AGARWALA2024_FIG8,
+    AGARWALA2024_FIG9,
     AHN2022_FIG1,
     AHN2022_FIG2,
     AHN2022_FIG3,
@@ -68,6 +95,7 @@ _ALL = (
     AHN2022_FIG11,
     AHN2022_FIG12,
     SELF_STABILIZATION,
+    MNIST_SECOND_MOMENT,
     SHAPIRA2023_FIG1,
     SHAPIRA2023_FIG2,
     SHAPIRA2023_SEC5,

@@ -28,6 +28,9 @@ from precipice.problems.data import sparse_coding as sparse_coding
 from precipice.problems.data import standardise_channels as standardise_channels
 from precipice.problems.data import standardise_pixels as standardise_pixels
 from precipice.problems.data import zca as zca
+from precipice.problems.expand import TaylorModel as TaylorModel
+from precipice.problems.expand import dense_rows as dense_rows
+from precipice.problems.expand import expand as expand
 from precipice.problems.initialisations import HE as HE
 from precipice.problems.initialisations import LECUN as LECUN
 from precipice.problems.initialisations import TORCH as TORCH
@@ -39,6 +42,7 @@ from precipice.problems.losses import mean_half_squared_error as mean_half_squar
 from precipice.problems.losses import mean_logistic as mean_logistic
 from precipice.problems.losses import mean_softmax_cross_entropy as mean_softmax_cross_entropy
 from precipice.problems.losses import mean_squared_error as mean_squared_error
+from precipice.problems.losses import sum_half_squared_error as sum_half_squared_error
 from precipice.problems.mean_model import MeanModel as MeanModel
 from precipice.problems.mean_model import smoothed_relu as smoothed_relu
 from precipice.problems.mean_model import symmetric_logistic as symmetric_logistic
@@ -46,6 +50,10 @@ from precipice.problems.network import FullyConnected as FullyConnected
 from precipice.problems.problem import AbstractProblem as AbstractProblem
 from precipice.problems.quadratic import QuadraticRegression as QuadraticRegression
 from precipice.problems.quadratic import linear_network_on_one_point as linear_network_on_one_point
+from precipice.problems.quadratic_model import QuadraticModel as QuadraticModel
+from precipice.problems.quadratic_model import Rows as Rows
+from precipice.problems.quadratic_model import gaussian_rows as gaussian_rows
+from precipice.problems.quadratic_model import structured_rows as structured_rows
 from precipice.problems.rank_one import RankOneFactorization as RankOneFactorization
 from precipice.problems.scalar_network import ScalarNetwork as ScalarNetwork
 from precipice.problems.self_stabilizing import SelfStabilizing as SelfStabilizing
@@ -56,6 +64,7 @@ from precipice.problems.single_neuron import PowerLoss as PowerLoss
 from precipice.problems.single_neuron import SingleNeuron as SingleNeuron
 from precipice.problems.single_neuron import SquareRootLoss as SquareRootLoss
 from precipice.problems.supervised import Supervised as Supervised
+from precipice.problems.target_sampler import target_sampler as target_sampler
 from precipice.problems.threshold_network import SortedInputs as SortedInputs
 from precipice.problems.threshold_network import SparseCodingNetwork as SparseCodingNetwork
 from precipice.problems.threshold_network import ThresholdNetwork as ThresholdNetwork

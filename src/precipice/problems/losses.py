@@ -1,7 +1,8 @@
 """Losses: the mean over examples of a function of one example's outputs and targets.
 
 The normalisation is in the name, because a factor of two moves the edge. All take outputs [n, C] and targets [n, C] and
-return a scalar: the **mean over the n examples**, the **sum over the C outputs**.
+return a scalar: the **mean over the n examples**, the **sum over the C outputs**. One is a sum over examples too and
+says so in its name: operators that weight chunks of data as means (`curvature.Chunks`) do not take it.
 
 To add one: write it here with the same signature and reduction, export it, add it to the table in
 `tests/test_losses.py`.
@@ -19,6 +20,11 @@ Outputs = Float[Array, "n C"]
 def mean_half_squared_error(outputs: Outputs, targets: Outputs) -> Scalar:
     """(1/n) sum_i (1/2) |f_i - y_i|^2: the "MSE" of Cohen et al. 2021; its output Hessian is I/n."""
     return 0.5 * jnp.mean(jnp.sum((outputs - targets) ** 2, axis=1))
+
+
+def sum_half_squared_error(outputs: Outputs, targets: Outputs) -> Scalar:
+    """sum_i (1/2) |f_i - y_i|^2: the loss of agarwala2022, a **sum** over examples; its output Hessian is I."""
+    return 0.5 * jnp.sum((outputs - targets) ** 2)
 
 
 def mean_squared_error(outputs: Outputs, targets: Outputs) -> Scalar:

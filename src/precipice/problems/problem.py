@@ -2,7 +2,8 @@
 
 Implementations: `Supervised` (a network, data and a loss; `supervised.py`) and the minimal models, a file each:
 `ScalarNetwork`, `RankOneFactorization`, `SingleNeuron`, `MeanModel`, `ThresholdNetwork` and `SparseCodingNetwork`,
-`QuadraticRegression`, `TwoLayerLinear`, `SelfStabilizing`.
+`QuadraticRegression`, `QuadraticModel`, `TwoLayerLinear`, `SelfStabilizing`; `TaylorModel` (expand.py) stands for
+another problem near a point.
 
 To add one:
 1. Write a final, frozen subclass of `AbstractProblem` in a file of its own, its data as array fields.

@@ -58,7 +58,8 @@ class ScalarNetwork(AbstractProblem):
 
     def output(self, params: Float[Array, "n"]) -> Scalar:
         """prod_i x_i^{p_i}, which is 1 at a minimum."""
-        return functools.reduce(operator.mul, (params[i] ** power for i, power in enumerate(self.powers)))
+        entries = zip(jnp.unstack(params), self.powers, strict=True)
+        return functools.reduce(operator.mul, (x**power for x, power in entries))
 
     def loss(self, params: Float[Array, "n"], batch: Number | None = None) -> Scalar:
         """The loss at `params`, weight (label - output)^2; `batch` is the label of the one example, by default 1."""

@@ -1,9 +1,9 @@
-"""The names of results: one is born here, or in `theory_vocabulary.py`, with its dimensions, units and meaning."""
+"""The names of results: born here, or in the vocabularies of theory, each with its dimensions, units and meaning."""
 
 from collections.abc import Sequence
 
 from precipice._checks import InputError, one_of
-from precipice.results import theory_vocabulary
+from precipice.results import stochastic_vocabulary, theory_vocabulary
 from precipice.results.variable import Dimension, Status, StopReason, Variable
 
 _DIMENSIONS = (
@@ -17,7 +17,9 @@ _DIMENSIONS = (
     Dimension("lr", "1", "Learning rate of a run.", sweep=True),
 )
 
-DIMENSIONS: dict[str, Dimension] = {d.name: d for d in (*_DIMENSIONS, *theory_vocabulary.DIMENSIONS)}
+DIMENSIONS: dict[str, Dimension] = {
+    d.name: d for d in (*_DIMENSIONS, *theory_vocabulary.DIMENSIONS, *stochastic_vocabulary.DIMENSIONS)
+}
 """Known axes by name. A sweep may add axes of any other name (width, batch_size, ...)."""
 
 _COHEN = "Cohen et al., 2021, Gradient descent on neural networks typically occurs at the edge of stability"
@@ -178,7 +180,9 @@ _VARIABLES = (
     ),
 )
 
-VARIABLES: dict[str, Variable] = {v.name: v for v in (*_VARIABLES, *theory_vocabulary.VARIABLES)}
+VARIABLES: dict[str, Variable] = {
+    v.name: v for v in (*_VARIABLES, *theory_vocabulary.VARIABLES, *stochastic_vocabulary.VARIABLES)
+}
 """Every result that precipice itself writes, by name."""
 
 

@@ -1,0 +1,198 @@
+"""The spectral radius of the second moment's operator T, and the noise kernel norm that is exact for it.
+
+T = L + N: L acts on each pair of modes alone, and N, the noise that sampling adds, sees of a second moment only the
+blocks of the examples. So T has the eigenvalue r where the matrix M(r) of N (r - L)^-1 on those blocks has the
+eigenvalue 1: M is symmetric, D x D for one output an example, and known by products of n x n matrices.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from precipice.curvature import AbstractOperator, eigs
+from precipice.curvature.operator import Linearised
+from precipice.measures.kernel_modes import Modes, check_descent, check_mean, kernel_modes, resistance, sampling_noise
+from precipice.measures.labelled import MaybeLabelled, on_arrays
+
+RTOL = 1e-12
+"""Relative error of a root."""
+
+SMALL = 64
+"""Up to this size M is made dense, which takes as many products as it has rows."""
+
+
+class NoiseResponse(AbstractOperator):
+    """M: noise put into the examples' blocks, seen in the blocks after it was passed on by all modes.
+
+    x -> block-diag(V (W o V^T block-diag(x) V) V^T), with V the kernel's eigenvectors and W = s D l l'/(1/w + s l l')
+    for pairs of modes.
+
+    Args:
+        vectors: V [D, C, r].
+        weights: W [r, r].
+
+    Cost: two products of matrices of n rows.
+    """
+
+    vectors: Float[Array, "d c r"]
+    weights: Float[Array, "r r"]
+
+    @property
+    def like(self) -> jax.ShapeDtypeStruct:
+        """A C x C block for each example."""
+        d, c, _ = self.vectors.shape
+        return jax.ShapeDtypeStruct((d, c, c), self.vectors.dtype)
+
+    def linearise(self) -> Linearised:
+        """The product as it is: it is linear, and nothing in it is worth computing once (JAX's own form is slower)."""
+        return Linearised(self.mv, None)
+
+    def mv(self, v: Float[Array, "d c c"]) -> Float[Array, "d c c"]:
+        """The image of the symmetric part of each block."""
+        even, size = (v + jnp.swapaxes(v, 1, 2)) / 2, self.vectors.shape[2]
+        flat = self.vectors.reshape(-1, size)
+        inner = self.weights * (flat.T @ jnp.einsum("dij,djr->dir", even, self.vectors).reshape(-1, size))
+        return jnp.einsum("dir,djr->dij", (flat @ inner).reshape(self.vectors.shape), self.vectors)
+
+
+def second_moment_norm(
+    kernel: MaybeLabelled, *, lr: Any, batch_size: Any, momentum: Any = 0.0, l2: Any = 0.0, num_outputs: int = 1
+) -> Any:
+    """The noise kernel norm of the whole second moment: 1 exactly where the spectral radius of T is 1.
+
+    The largest eigenvalue of sum over pairs of modes of W_mn (v_m o v_n)(v_m o v_n)^T for one output an example. Its
+    terms with m = n alone give K of `noise_kernel_norm`, which is therefore never larger.
+
+    Args:
+        kernel: Th [n, n], the Gram matrix of the mean loss.
+        lr: learning rate.
+        batch_size: B.
+        momentum: mu of the heavy ball.
+        l2: rho.
+        num_outputs: C.
+
+    Cost: an eigendecomposition, and some ten times two products of matrices of n rows (up to size 256 as many as M has
+    rows). Runs from the host: not under jit.
+
+    Raises:
+        InputError: as `noise_kernel_norm`.
+
+    References: derived here from agarwala2024, eqs. 28 to 30 (SEOS-4, SEOS-5).
+
+    Example:
+        >>> import numpy as np
+        >>> round(float(second_moment_norm(np.diag([1.0, 2.0]), lr=0.5, batch_size=1)), 12)
+        1.0
+    """
+    numbers = {"lr": lr, "batch_size": batch_size, "momentum": momentum, "l2": l2, "num_outputs": num_outputs}
+    return on_arrays(_norm, "second_moment_norm", 2, kernel, **numbers)
+
+
+def _norm(kernel: Array, *, lr, batch_size, momentum, l2, num_outputs) -> float:
+    modes = modes_for(kernel, lr, batch_size, momentum, l2, num_outputs)
+    check_mean(float(modes.eigenvalues[-1]), lr, momentum, l2)
+    return response_norm(modes, lr, batch_size, momentum, l2, 0.0)
+
+
+def second_moment_radius(
+    kernel: MaybeLabelled, *, lr: Any, batch_size: Any, momentum: Any = 0.0, l2: Any = 0.0, num_outputs: int = 1
+) -> Any:
+    """The spectral radius of T: below 1 if and only if the second moment of the outputs goes to 0.
+
+    The r at which M(r) has the largest eigenvalue 1, or the square of the mean's own factor if that is larger; found by
+    a root solve in r of `NoiseResponse`, so that values near 1, where those of T crowd, cost no more than others.
+    `curvature.eigs` of `SecondMoment` is the other way.
+
+    Args:
+        kernel: Th [n, n].
+        lr: learning rate; the mean may be unstable.
+        batch_size: B.
+        momentum: mu of the heavy ball: T then acts on the moments of outputs and velocity.
+        l2: rho.
+        num_outputs: C.
+
+    Cost: about ten times `second_moment_norm`. Memory n^2: nothing of size n^4 is formed.
+
+    Raises:
+        InputError: bad kernels and numbers, as `noise_kernel_norm`.
+
+    References: agarwala2024, section 2.2 (SEOS-4, SEOS-11).
+
+    Example:
+        >>> import numpy as np
+        >>> round(float(second_moment_radius(np.diag([1.0, 2.0]), lr=0.5, batch_size=1)), 12)
+        1.0
+    """
+    numbers = {"lr": lr, "batch_size": batch_size, "momentum": momentum, "l2": l2, "num_outputs": num_outputs}
+    return on_arrays(_radius, "second_moment_radius", 2, kernel, **numbers)
+
+
+def _radius(kernel: Array, *, lr, batch_size, momentum, l2, num_outputs) -> float:
+    from scipy.optimize import brentq
+
+    modes = modes_for(kernel, lr, batch_size, momentum, l2, num_outputs)
+    slowest = mean_factor(modes.eigenvalues, lr, momentum, l2) ** 2
+    if batch_size == modes.vectors.shape[0]:
+        return slowest
+
+    def gap(r: float) -> float:
+        return 1 - 1 / response_norm(modes, lr, batch_size, momentum, l2, r - 1)
+
+    if gap(slowest) <= 0:
+        return slowest
+    low, high = slowest, 1.0 if slowest < 1 else 2 * slowest
+    while gap(high) > 0:
+        low, high = high, 2 * high
+    return float(brentq(gap, low, high, xtol=RTOL * slowest, rtol=RTOL))  # pyright: ignore[reportArgumentType]
+
+
+def mean_factor(eigenvalues: Float[Array, "r"], lr: Any, momentum: Any, l2: Any) -> float:
+    """The largest factor in size by which the mean of a mode goes on: abs(1 - h), or of z^2 - (1 + mu - h) z + mu."""
+    trace = 1 + momentum - lr * (eigenvalues + l2)
+    square = trace**2 - 4 * momentum
+    real = (jnp.abs(trace) + jnp.sqrt(jnp.maximum(square, 0))) / 2
+    return float(jnp.max(jnp.where(square >= 0, real, momentum**0.5)))
+
+
+def modes_for(kernel: Array, lr: Any, batch_size: Any, momentum: Any, l2: Any, num_outputs: Any) -> Modes:
+    """The modes that move: those of eigenvalue 0 are left out."""
+    modes = kernel_modes(kernel, int(num_outputs))
+    check_descent(modes.vectors.shape[0], batch_size, lr, momentum, l2)
+    moves = modes.eigenvalues > 0
+    return Modes(modes.eigenvalues[moves], modes.vectors[:, :, moves])
+
+
+def response_norm(modes: Modes, lr: Any, batch_size: Any, momentum: Any, l2: Any, excess: float) -> float:
+    """The largest eigenvalue of M(1 + excess)."""
+    op = _response(modes, *(jnp.asarray(v, modes.eigenvalues.dtype) for v in (lr, batch_size, momentum, l2, excess)))
+    if op.size <= SMALL:
+        return float(_largest(op))
+    even = jnp.broadcast_to(jnp.eye(op.vectors.shape[1], dtype=op.vectors.dtype), op.like.shape)[None]
+    found = eigs(op, key=jax.random.key(0), rtol=1e-12, start=even, starts=0)  # positive, as the wanted vector is
+    return float(found.values[0])
+
+
+@jax.jit
+def _response(modes: Modes, lr, batch_size, momentum, l2, excess) -> NoiseResponse:
+    values, num_examples = modes.eigenvalues, modes.vectors.shape[0]
+    sampling, pairs = sampling_noise(num_examples, batch_size), jnp.outer(values, values)
+    passed = resistance(values[:, None], values[None, :], lr, momentum, l2, excess) + sampling * pairs
+    return NoiseResponse(modes.vectors, sampling * num_examples * pairs / passed)
+
+
+@jax.jit
+def _largest(op: NoiseResponse) -> Float[Array, ""]:
+    """The largest eigenvalue of the matrix, whose rows take one product each because their kicks have rank 1."""
+    d, c, size = op.vectors.shape
+    flat = op.vectors.reshape(-1, size)
+
+    def row(pair):
+        kick = jnp.outer(pair[0], pair[1])
+        half = flat @ (op.weights * (kick + kick.T) / 2)
+        return jnp.einsum("dir,djr->dij", half.reshape(d, c, size), op.vectors).ravel()
+
+    first, second = (jnp.broadcast_to(v, (d, c, c, size)) for v in (op.vectors[:, :, None], op.vectors[:, None]))
+    matrix = jax.lax.map(row, (first.reshape(-1, size), second.reshape(-1, size)))
+    return jnp.linalg.eigvalsh((matrix + matrix.T) / 2)[-1]

@@ -1,0 +1,1 @@
+"""Agarwala and Pennington 2024: high dimensional analysis reveals conservative sharpening and a stochastic edge."""

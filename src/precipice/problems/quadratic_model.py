@@ -1,0 +1,231 @@
+"""Quadratic models of many outputs: z = y + G theta + Q(theta, theta)/2, and their random starts."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array, Float
+
+from precipice._checks import InputError, at_least
+from precipice._types import Number, PRNGKey, Scalar
+from precipice.problems.losses import sum_half_squared_error
+from precipice.problems.problem import AbstractProblem
+
+
+class Rows(NamedTuple):
+    """A quadratic model's numbers, one row an example: a batch is rows of it.
+
+    Args:
+        y: residuals at theta = 0 [d].
+        g: Jacobian at theta = 0 [d, p].
+        q: second derivatives, symmetric in the last two axes [d, p, p].
+    """
+
+    y: Float[Array, "d"]
+    g: Float[Array, "d p"]
+    q: Float[Array, "d p p"]
+
+
+class QuadraticModel(AbstractProblem):
+    """z = y + G theta + Q(theta, theta)/2 with targets 0, under `output_loss`, at parameters theta [p].
+
+    Its Jacobian is J = G + Q(theta, .). A gradient reads Q once.
+
+    Args:
+        data: the model's numbers, a row an example.
+        output_loss: `sum_half_squared_error`, whose edge is 2/lr for J J^T (agarwala2022, no 1/d), or
+            `mean_half_squared_error`, whose edge is 2/lr for J J^T/d (agarwala2024).
+
+    Raises:
+        InputError: shapes that do not fit, entries that are not finite, or a q that is not symmetric.
+
+    References: agarwala2022, eqs. 19 and 20 (QR-30); agarwala2024, section 3.1 (SEOS-20).
+
+    Example:
+        >>> model = QuadraticModel(Rows(jnp.array([1.0]), jnp.array([[0.0, 2.0]]), jnp.eye(2)[None]))
+        >>> theta = jnp.array([1.0, 1.0])
+        >>> model.outputs(theta).tolist(), model.jacobian(theta).tolist(), float(model.loss(theta))
+        ([[4.0]], [[1.0, 3.0]], 8.0)
+    """
+
+    data: Rows
+    output_loss: Callable[..., Scalar] = eqx.field(static=True, default=sum_half_squared_error)
+
+    def __check_init__(self):
+        y, g, q = self.data
+        shapes = ((len(y),), (len(y), g.shape[-1]), (len(y), g.shape[-1], g.shape[-1]))
+        if (y.shape, g.shape, q.shape) != shapes:
+            raise InputError(f"data must have shapes [d], [d, p] and [d, p, p]; got {y.shape}, {g.shape}, {q.shape}.")
+        if isinstance(q, jax.Array) and not any(isinstance(leaf, Tracer) for leaf in self.data):
+            finite, symmetric = _checked(self.data)
+            if not finite:
+                raise InputError("data of a quadratic model must be finite; got NaN or inf.")
+            if not symmetric:
+                raise InputError("q must be symmetric in its last two axes; (q + q^T)/2 has the same outputs.")
+
+    def init(self, key: PRNGKey) -> Float[Array, "p"]:  # noqa: ARG002
+        """Zeros: the point about which y, G and Q are given."""
+        return jnp.zeros(self.data.g.shape[1], self.data.g.dtype)
+
+    def outputs(self, params: Float[Array, "p"], batch: Any = None) -> Float[Array, "n 1"]:
+        """The residuals z of a batch of rows, by default of all, as one output an example [n, 1]."""
+        return _residuals(self.data if batch is None else batch, params)[:, None]
+
+    def loss_of_outputs(self, outputs: Float[Array, "n 1"], batch: Any = None) -> Scalar:  # noqa: ARG002
+        """`output_loss` with targets 0."""
+        return self.output_loss(outputs, jnp.zeros_like(outputs))
+
+    def loss(self, params: Float[Array, "p"], batch: Any = None) -> Scalar:
+        """The loss of a batch of rows, by default of all; sum or mean over them as `output_loss` says."""
+        return self.loss_of_outputs(self.outputs(params, batch), batch)
+
+    def jacobian(self, params: Float[Array, "p"]) -> Float[Array, "d p"]:
+        """J = G + Q(theta, .)."""
+        return _jacobian(self.data, params)
+
+    def kernel(self, params: Float[Array, "p"]) -> Float[Array, "d d"]:
+        """J J^T, with no factor of the loss."""
+        jacobian = self.jacobian(params)
+        return jacobian @ jacobian.T
+
+
+@jax.jit
+def _checked(data: Rows) -> tuple[Array, Array]:
+    """(finite, symmetric), without a copy of Q."""
+    finite = jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in data]))
+    scale = jnp.max(jnp.abs(data.q))
+    rounding = 8 * jnp.finfo(data.q.dtype).eps * scale
+    return finite, jnp.all(jnp.abs(data.q - jnp.swapaxes(data.q, 1, 2)) <= rounding)
+
+
+def contracted(q: Float[Array, "d p p"], v: Float[Array, "p"]) -> Float[Array, "d p"]:
+    """Q(v, .), reading Q once: of the ways to write it the fastest."""
+    d, p, _ = q.shape
+    return (v @ q.reshape(d * p, p).T).reshape(d, p)
+
+
+def _jacobian(data: Rows, params: Array) -> Array:
+    return data.g + contracted(data.q, params)
+
+
+@jax.custom_jvp
+def _residuals(data: Rows, params: Array) -> Array:
+    return data.y + (data.g + _jacobian(data, params)) @ params / 2
+
+
+def _residuals_jvp(primals: tuple[Rows, Array], tangents: tuple[Rows, Any]) -> tuple[Array, Array]:
+    """The change J dtheta with the J that z came from, so that a gradient does not read Q again."""
+    (data, params), (moved, step) = primals, tangents
+    jacobian = _jacobian(data, params)
+    change = jnp.zeros_like(data.y)
+    if not isinstance(step, SymbolicZero):
+        change = change + jacobian @ step
+    if not isinstance(moved.y, SymbolicZero):
+        change = change + moved.y
+    if not isinstance(moved.g, SymbolicZero):
+        change = change + moved.g @ params
+    if not isinstance(moved.q, SymbolicZero):
+        change = change + contracted(moved.q, params) @ params / 2
+    return data.y + (data.g + jacobian) @ params / 2, change
+
+
+_residuals.defjvp(_residuals_jvp, symbolic_zeros=True)
+
+
+def gaussian_rows(
+    num_examples: int,
+    num_params: int,
+    *,
+    output_scale: Number,
+    jacobian_scale: Number,
+    symmetric: bool = True,
+    key: PRNGKey,
+) -> Rows:
+    """y, J and Q with independent Gaussian entries, in JAX's default precision.
+
+    Q = (R + R^T)/sqrt(2), R with unit variance: off the diagonal variance 1, on it 2, the same in every orthonormal
+    basis. With ``symmetric=False`` it is (R + R^T)/2, the quadratic form of the non-symmetric R itself: half the
+    variance, which is the ensemble behind the printed moments of agarwala2022's appendix C.2.
+
+    Args:
+        num_examples: d.
+        num_params: p.
+        output_scale: standard deviation of y, the paper's sigma_z.
+        jacobian_scale: standard deviation of the entries of G, the paper's sigma_J.
+        symmetric: which of the two.
+        key: for the draws.
+
+    Raises:
+        InputError: d or p below 1.
+
+    References: agarwala2022, theorem 3.1 (QR-34).
+
+    Example:
+        >>> rows = gaussian_rows(2, 3, output_scale=1.0, jacobian_scale=0.1, key=jax.random.key(0))
+        >>> [leaf.shape for leaf in rows]
+        [(2,), (2, 3), (2, 3, 3)]
+    """
+    y_key, g_key, q_key = _keys(num_examples, num_params, key)
+    r = jax.random.normal(q_key, (num_examples, num_params, num_params))
+    q = (r + jnp.swapaxes(r, 1, 2)) / (2**0.5 if symmetric else 2)
+    return Rows(*_first_two(num_examples, num_params, output_scale, jacobian_scale, y_key, g_key), q)
+
+
+def structured_rows(
+    num_examples: int,
+    num_params: int,
+    variance: Callable[[Float[Array, "d"]], Float[Array, "d"]],
+    *,
+    output_scale: Number,
+    jacobian_scale: Number,
+    key: PRNGKey,
+) -> Rows:
+    """Gaussian y and J, and Q = sum_a w_a (x) M_a with w_a the left singular vectors of J.
+
+    M_a = sqrt(V(sigma_a)) (R_a + R_a^T)/sqrt(2), R_a with unit variance: off its diagonal the variance is V(sigma_a).
+    V = 1 is `gaussian_rows`. Needs the memory of Q twice.
+
+    Args:
+        num_examples: d.
+        num_params: p.
+        variance: V, from the singular values of J (0 for the d - p last ones where d > p) to variances, entry by entry.
+        output_scale: standard deviation of y.
+        jacobian_scale: standard deviation of the entries of J.
+        key: for the draws.
+
+    Raises:
+        InputError: d or p below 1.
+
+    References: agarwala2024, eq. 13 (SEOS-21).
+
+    Example:
+        >>> rows = structured_rows(3, 2, lambda s: s, output_scale=1.0, jacobian_scale=1.0, key=jax.random.key(0))
+        >>> left, sigma, _ = jnp.linalg.svd(rows.g)
+        >>> bool(jnp.max(jnp.abs(left[:, 2] @ rows.q.reshape(3, 4))) < 1e-6)
+        True
+    """
+    y_key, g_key, q_key = _keys(num_examples, num_params, key)
+    y, g = _first_two(num_examples, num_params, output_scale, jacobian_scale, y_key, g_key)
+    left, sigma, _ = jnp.linalg.svd(g, full_matrices=num_examples > num_params)
+    left, sigma = left[:, :num_examples], jnp.pad(sigma, (0, num_examples - sigma.shape[0]))
+    r = jax.random.normal(q_key, (num_examples, num_params, num_params))
+    m = (r + jnp.swapaxes(r, 1, 2)) / 2**0.5
+    weighted = left * jnp.sqrt(variance(sigma))[None]
+    return Rows(y, g, (weighted @ m.reshape(num_examples, -1)).reshape(m.shape))
+
+
+def _keys(num_examples: int, num_params: int, key: PRNGKey) -> Array:
+    at_least("num_examples", num_examples, 1)
+    at_least("num_params", num_params, 1)
+    return jax.random.split(key, 3)
+
+
+def _first_two(
+    num_examples: int, num_params: int, output_scale: Number, jacobian_scale: Number, y_key: PRNGKey, g_key: PRNGKey
+) -> tuple[Array, Array]:
+    y, g = jax.random.normal(y_key, (num_examples,)), jax.random.normal(g_key, (num_examples, num_params))
+    return jnp.asarray(output_scale, y.dtype) * y, jnp.asarray(jacobian_scale, g.dtype) * g
