@@ -561,7 +561,8 @@ def test_list_says_whether_data_are_found(no_data, monkeypatch):
     assert "not found, `precipice fetch cifar10` downloads it" in invoke("list").stdout
     write_batches(no_data, monkeypatch, "data_batch_1.bin")
     assert words(scales()["quick"]) == ("cifar10 (else digits)", True, "cifar10", True)
-    assert "not found" not in invoke("list").stdout
+    assert "`precipice fetch cifar10`" not in invoke("list").stdout
+    assert "not found, `precipice fetch mnist` downloads it" in invoke("list").stdout
     assert f"1 of 6 files in {no_data / CIFAR10.folder}\n" in invoke("info").stdout
     (no_data / CIFAR10.folder / "data_batch_1.bin").write_bytes(b"another")
     assert "; wrong md5: data_batch_1.bin (`precipice fetch cifar10` replaces it)\n" in invoke("info").stdout

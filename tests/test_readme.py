@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/curvature.md", "docs/noise_kernel_norm.md")
+PAGES = ("README.md", "docs/curvature.md", "docs/noise_kernel_norm.md", "docs/thresholds.md")
 
 
 @pytest.mark.parametrize("page", PAGES)

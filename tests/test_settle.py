@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from precipice._checks import InputError
@@ -62,7 +63,7 @@ def test_ends_are_those_of_a_plain_loop(expected, chunk):
     assert np.all(np.isfinite(found.params))
 
 
-def test_results_do_not_depend_on_order_or_company():
+def test_elementwise_results_do_not_depend_on_order_or_company():
     starts, order = grid(12), np.random.default_rng(0).permutation(144)
     one, other = settled(starts, chunk=32), settled(starts[order], chunk=64)
     for a, b in zip(one, other, strict=True):
@@ -105,6 +106,34 @@ def test_whole_numbers_as_starts():
         np.testing.assert_array_equal(a, b)
 
 
+def entries(state):
+    """A criterion that answers for each entry."""
+    return state.params > 1
+
+
+class NoisyMemory(eqx.Module):
+    """An optax transformation with a key in its memory."""
+
+    def init(self, params):
+        return optax.add_noise(0.01, 0.5, jax.random.key(1)).init(params)
+
+    def update(self, gradient, memory, params):
+        update, memory = optax.add_noise(0.01, 0.5, jax.random.key(1)).update(gradient, memory, params)
+        return jax.tree.map(lambda g: -LR * g, update), memory
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+def test_keys_of_any_kind_anywhere_in_the_state(impl):
+    key = jax.random.key(0, impl=impl)
+    process = Descent(PROBLEM, NoisyMemory())
+    options = {"num_steps": 64, "check_every": 16, "converged": LossBelow(0.0)}
+    found = settle(process, np.ones((40, 2)), key=key, chunk=16, **options)
+    assert set(found.stop_reason) == {StopReason.STEPS_SPENT}
+    start = Descent(PROBLEM, NoisyMemory(), start=jnp.ones(2))
+    run = simulate(start, key=key, num_steps=64, every=64)
+    np.testing.assert_allclose(found.params, np.tile(run.state.params, (40, 1)), rtol=1e-12)
+
+
 TRACES = []
 
 
@@ -137,7 +166,13 @@ def test_new_starts_rates_and_budgets_do_not_recompile():
         (np.array(1.0), {}, r"^starts must have one leading axis of at least one start; got lengths \[0\]\.$"),
         (np.array([[np.nan, 1.0]]), {}, r"^starts must be finite; got NaN or inf\.$"),
         (np.ones((4, 3)), {}, r"^each start must have the shape of the process's parameters, \(2,\); got \(3,\)\.$"),
-        (np.ones((1, 2)), {"num_steps": 17}, r"^num_steps must be a multiple of every \(16\); got 17\.$"),
+        (np.ones((1, 2)), {"num_steps": 17}, r"^num_steps must be a multiple of check_every \(16\); got 17\.$"),
+        (
+            np.ones((1, 2)),
+            {"num_steps": 16 * 2**31},
+            r"^num_steps must be at most 2147483647 \(what 32 bits hold\); got",
+        ),
+        (np.ones((1, 2)), {"converged": entries}, r"^converged must return one bool for one state; got "),
         (np.ones((1, 2)), {"chunk": 3}, r"^chunk must be a power of two; got 3\.$"),
     ],
 )

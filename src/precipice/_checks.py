@@ -2,9 +2,12 @@
 
 import difflib
 import math
+import operator
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class InputError(ValueError):
@@ -27,6 +30,16 @@ def at_least(name: str, value: float, minimum: float) -> None:
         raise InputError(f"{name} must be at least {minimum}; got {value}.")
 
 
+def whole(name: str, value: object, minimum: int) -> None:
+    """Refuse what is not a whole number of at least `minimum`, or does not fit into 31 bits."""
+    try:
+        number = operator.index(value)  # pyright: ignore[reportArgumentType]
+    except TypeError:
+        raise InputError(f"{name} must be a whole number; got {value!r}.") from None
+    at_least(name, number, minimum)
+    at_most(name, number, 2**31 - 1, "what 32 bits hold")
+
+
 def at_most(name: str, value: float, maximum: float, why: str = "") -> None:
     """Refuse a number above `maximum`; `why` says where the limit comes from."""
     if not value <= maximum:
@@ -43,8 +56,10 @@ def one_of(name: str, value: str, options: Iterable[str]) -> None:
     raise InputError(f"{name} {value!r} is unknown; {hint}")
 
 
-def symmetric(name: str, matrix: np.ndarray) -> None:
+def symmetric(name: str, matrix: "np.ndarray") -> None:
     """Refuse what is not a square, finite matrix, symmetric to 10^4 roundings of its largest entry."""
+    import numpy as np
+
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
         raise InputError(f"{name} must be a square matrix; got shape {matrix.shape}.")
     if not np.isfinite(matrix).all():

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from precipice._checks import InputError
 from precipice._types import Params
-from precipice.curvature.chunks import Chunks, num_examples, paired, weighted_mean
+from precipice.curvature.chunks import Chunks, num_examples, paired, total_examples, weighted_mean
 from precipice.curvature.operator import AbstractOperator, Linearised
 
 
@@ -25,6 +26,9 @@ class ModelCurvature(AbstractOperator):
         data: a batch with a leading axis of examples, or `Chunks` of it.
         direction: v [n, C]; a unit vector for the paper's Q_1.
 
+    Raises:
+        InputError: a direction of another shape than the outputs.
+
     References: agarwala2022, section 4 and figure 6.
 
     Example:
@@ -39,6 +43,15 @@ class ModelCurvature(AbstractOperator):
     params: Params
     data: Any
     direction: Float[Array, "n C"]
+
+    def __check_init__(self):
+        shape = jnp.shape(self.direction)
+        if isinstance(self.data, Chunks):
+            wanted = (total_examples(self.data), shape[-1] if len(shape) == 2 else 1)
+        else:
+            wanted = jax.eval_shape(self.outputs, self.params, self.data).shape
+        if shape != wanted:
+            raise InputError(f"direction must have the shape of the outputs, {wanted}; got {shape}.")
 
     @property
     def like(self) -> PyTree:

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
-from precipice._checks import InputError, at_least
+from precipice._checks import InputError, at_least, at_most, whole
 from precipice._types import Params, PRNGKey
 from precipice.dynamics.process import AbstractProcess, State
 from precipice.dynamics.progress import Progress, quiet
 from precipice.dynamics.settle import Settled, settle
+
+MOST_LEVELS = 16
 
 FEWEST = 256
 """Starts of one level, at least; fewer are filled up, so that few sizes are compiled."""
@@ -78,20 +80,21 @@ def basins(
     At each level only the points of cells whose corners have different labels are run, and from there the border is
     followed: in the end all corners of each cell with different labels were run. A border of dimension D costs about
     2^D per level in place of 4. An island that no run touches is not seen. Memory: the results on the finest grid, and
-    `chunk` states.
+    what `settle` holds. Labels that are NaN count as equal. Of a process that draws, a start's noise depends on the
+    level at which it is run.
 
     Args:
         process: what moves.
         x: first coordinates of the coarse grid, ascending [at least 2].
         y: second coordinates, ascending [at least 2].
-        key: see `settle`.
+        key: see `settle`; the noise of each start is its own within a level only.
         converged: see `settle`.
         num_steps: the budget of each start; a multiple of `check_every`.
         levels: doublings; the finest grid has (n - 1) 2^levels + 1 points along an axis.
         start: (x, y) [2] -> parameters to start from.
         label: ends [m] -> labels [m], compared for equality; by default whether they diverged.
         check_every: steps between checks.
-        chunk: starts at a time, a power of two.
+        chunk: starts at a time on each core, a power of two.
         progress: a display of starts that have ended.
 
     Raises:
@@ -108,7 +111,8 @@ def basins(
         >>> found.status.tolist()
         [[2, 2, 3], [2, 2, 3], [3, 3, 3]]
     """
-    at_least("levels", levels, 0)
+    whole("levels", levels, 0)
+    at_most("levels", levels, MOST_LEVELS, "each doubles both axes")
     _check_axis("x", x)
     _check_axis("y", y)
     fine_x, fine_y = _refined(x, levels), _refined(y, levels)
@@ -164,7 +168,9 @@ def _spread(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def _mixed(label: np.ndarray) -> np.ndarray:
     """The cells whose corners differ."""
     first = label[:-1, :-1]
-    return np.any([corner != first for corner in (label[1:, :-1], label[:-1, 1:], label[1:, 1:])], axis=0)
+    others = (label[1:, :-1], label[:-1, 1:], label[1:, 1:])
+    blank = [(other != other) & (first != first) for other in others]  # NaN
+    return np.any([(other != first) & ~both for other, both in zip(others, blank, strict=True)], axis=0)
 
 
 def _between(label: np.ndarray) -> np.ndarray:

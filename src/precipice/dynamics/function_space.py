@@ -9,10 +9,10 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from precipice._checks import InputError, positive
-from precipice._types import Number, PRNGKey
+from precipice._types import Number, PRNGKey, floating
 from precipice.dynamics.minibatch import check_batch_size, draw_batch
 from precipice.dynamics.process import AbstractProcess, State
-from precipice.problems.quadratic_model import contracted
+from precipice.problems.quadratic_model import Rows, check_rows, contracted
 
 
 class OutputJacobian(NamedTuple):
@@ -59,7 +59,8 @@ class FunctionSpaceDescent(AbstractProcess):
         momentum: mu in v' = mu v + gradient.
 
     Raises:
-        InputError: shapes that do not fit, lr not positive, momentum outside [0, 1), a batch larger than the data.
+        InputError: shapes that do not fit, numbers that are not finite, a q that is not symmetric, lr not positive,
+            momentum outside [0, 1), a batch larger than the data.
 
     References: agarwala2022, eqs. 24 to 26 (QR-32); agarwala2024, eq. 12 (SEOS-20).
 
@@ -85,17 +86,15 @@ class FunctionSpaceDescent(AbstractProcess):
         batch_size: int | None = None,
         momentum: Number = 0.0,
     ):
-        z, jacobian = start
-        if q.shape != (*jacobian.shape, jacobian.shape[-1]) or z.shape != jacobian.shape[:1]:
-            shapes = f"{z.shape}, {jacobian.shape} and {q.shape}"
-            raise InputError(f"z, jacobian and q must have shapes [d], [d, p] and [d, p, p]; got {shapes}.")
+        z, jacobian, q = (floating(part) for part in (*start, q))
+        check_rows("z, jacobian and q", Rows(z, jacobian, q))
         if not isinstance(lr, Tracer):
             positive("lr", float(lr))
         if not isinstance(momentum, Tracer) and not 0 <= float(momentum) < 1:
             raise InputError(f"momentum must be in [0, 1); got {float(momentum)}.")
         if batch_size is not None:
             check_batch_size(batch_size, z.shape[0])
-        self.q, self.start, self.batch_size = q, start, batch_size
+        self.q, self.start, self.batch_size = q, OutputJacobian(z, jacobian), batch_size
         self.lr, self.momentum = jnp.asarray(lr, z.dtype), jnp.asarray(momentum, z.dtype)
 
     def init(self, key: PRNGKey) -> State:

@@ -22,8 +22,8 @@ SMALLEST = 8
 CUT = 4
 """Each compiled width is so many times the next."""
 
-CHECKS = 16
-"""Checks that one compiled call makes at most, so that a display moves and an interrupt is heard."""
+STEPS = 1024
+"""Steps after which a compiled call comes back at the next check, so that a display moves and an interrupt is heard."""
 
 
 class Lanes(NamedTuple):
@@ -79,8 +79,8 @@ class Work:
         return np.concatenate([leaf, np.repeat(leaf[-1:], missing, axis=0)]) if missing else leaf
 
     def go_on(self, lanes: Lanes, until_live: int) -> Lanes:
-        """`lanes` after at most `CHECKS` more checks, fewer once no more than `until_live` live."""
-        return _checks(*self._what, lanes, self._budget, jnp.asarray(until_live), self._check_every)
+        """`lanes` after about `STEPS` more steps, fewer once no more than `until_live` live."""
+        return _checks(*self._what, self._key, lanes, self._budget, jnp.asarray(until_live), self._check_every)
 
 
 def drained(work: Work) -> Iterator[Ended]:
@@ -176,20 +176,23 @@ def _first_check(
 def _checks(
     process: AbstractProcess,
     converged: Callable,
+    key: PRNGKey,
     lanes: Lanes,
     num_steps: Array,
     until_live: Array,
     check_every: int,
 ) -> Lanes:
+    most = max(STEPS // check_every, 1)
+
     def going(carry):
         checks, lanes = carry
-        return (checks < CHECKS) & (jnp.sum(lanes.reason == int(StopReason.NONE)) > until_live)
+        return (checks < most) & (jnp.sum(lanes.reason == int(StopReason.NONE)) > until_live)
 
     def once(carry):
         checks, lanes = carry
         return checks + 1, _checked(process, converged, lanes, num_steps, check_every)
 
-    return _out(jax.lax.while_loop(going, once, (jnp.zeros((), int), _in(lanes)))[1])
+    return _out(jax.lax.while_loop(going, once, (jnp.zeros((), int), _in(lanes, process.init(key))))[1])
 
 
 def _checked(process: AbstractProcess, converged: Callable, lanes: Lanes, num_steps: Array, check_every: int) -> Lanes:
@@ -209,13 +212,25 @@ def _where(mask: Array, new: Array, old: Array) -> Array:
     return jnp.where(mask.reshape(*(1,) * (new.ndim - 1), -1), new, old)
 
 
-def _in(lanes: Lanes) -> Lanes:
-    """From the host: keys as keys, lanes last."""
-    state = lanes.state._replace(key=jax.random.wrap_key_data(lanes.state.key))
-    return lanes._replace(state=jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), state))
+def _in(lanes: Lanes, like: State) -> Lanes:
+    """From the host: keys as the keys that `like` has, lanes last."""
+
+    def one(leaf, pattern):
+        leaf = jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(pattern)) if _is_key(pattern) else leaf
+        return jnp.moveaxis(leaf, 0, -1)
+
+    return lanes._replace(state=jax.tree.map(one, lanes.state, like))
 
 
 def _out(lanes: Lanes) -> Lanes:
     """For the host: lanes first, keys as plain numbers."""
-    state = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), lanes.state)
-    return lanes._replace(state=state._replace(key=jax.random.key_data(state.key)))
+
+    def one(leaf):
+        leaf = jnp.moveaxis(leaf, -1, 0)
+        return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+    return lanes._replace(state=jax.tree.map(one, lanes.state))
+
+
+def _is_key(leaf: Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
-from precipice._checks import InputError, at_least, at_most
+from precipice._checks import InputError, at_most, whole
 from precipice._types import Params, PRNGKey, Scalar
 from precipice.dynamics.descent import Descent
 from precipice.dynamics.process import AbstractProcess, State
@@ -62,7 +62,7 @@ def check_batch_size(batch_size: int, num_examples: int) -> None:
     Raises:
         InputError: naming the rule and the value.
     """
-    at_least("batch_size", batch_size, 1)
+    whole("batch_size", batch_size, 1)
     at_most("batch_size", batch_size, num_examples, "the number of examples")
 
 

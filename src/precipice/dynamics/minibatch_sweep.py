@@ -66,6 +66,9 @@ class MinibatchSweep(AbstractProcess):
     start: Params | None = None
 
     def __check_init__(self):
+        if not isinstance(self.optimiser, Optimiser):
+            kind = type(self.optimiser).__name__
+            raise InputError(f"optimiser must be a dynamics.Optimiser, whose numbers have an axis of runs; got {kind}.")
         lengths = {leaf.shape[0] for leaf in jax.tree.leaves(self.optimiser.numbers) if jnp.ndim(leaf)}
         if len(lengths) != 1:
             raise InputError(f"optimiser must have numbers with one axis, of runs; got lengths {sorted(lengths)}.")

@@ -9,13 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, PyTree
 
-from precipice._checks import InputError, at_least
+from precipice._checks import InputError, whole
 from precipice._types import PRNGKey
 from precipice.dynamics.lanes import Ended, Work, drained, width_above
 from precipice.dynamics.process import AbstractProcess, State
 from precipice.dynamics.progress import Progress, quiet
 from precipice.dynamics.side_by_side import num_workers, side_by_side
-from precipice.dynamics.simulate import check_schedule
 from precipice.results import Status, StopReason
 
 
@@ -25,7 +24,7 @@ class Settled(NamedTuple):
     Args:
         params: the last states' parameters, a pytree with a leading axis [n]; of a trajectory that diverged, the last
             finite ones seen at a check.
-        step: [n], steps taken.
+        step: [n], steps taken; of a trajectory that diverged, up to the last check at which it was finite.
         status: [n], `results.Status.DONE` or `DIVERGED`.
         stop_reason: [n], `results.StopReason.VALUE_REACHED` (converged), `STEPS_SPENT` or `DIVERGED`.
     """
@@ -75,7 +74,9 @@ def settle(
     has converged; those that have ended leave, those that live are pooled until they fill a batch, and when no starts
     are left the pool goes on in batches a quarter as wide each time, so that little work is spent on what has ended.
     Cost: the steps of all trajectories, each rounded up to a check. Memory: the results, and twice `chunk` states a
-    core. A trajectory's result does not depend on the others.
+    core. A trajectory's result depends neither on order nor on company where a step is made of elementwise operations,
+    as in the scalar models; matrix products are rounded differently in batches of different width, and where ends
+    depend on roundings (the attractors near divergence) such a trajectory may end elsewhere in other company.
 
     Args:
         process: what moves; the parameters of ``process.init(key)`` are replaced by each start.
@@ -103,7 +104,11 @@ def settle(
         >>> [StopReason(reason).name for reason in found.stop_reason]
         ['VALUE_REACHED', 'DIVERGED']
     """
-    like = _first(process, key)
+    if not callable(converged):
+        raise InputError(f"converged must be a function of a state, such as LossBelow; got {converged!r}.")
+    like, answer = _first(process, converged, key)
+    if jnp.shape(answer) != () or answer.dtype != bool:
+        raise InputError(f"converged must return one bool for one state; got {answer!r}.")
     num = _check(starts, like, num_steps, check_every, chunk)
     workers = min(num_workers(), -(-num // chunk))
     work = Work(process, converged, starts, key, num, width_above(num, chunk), num_steps, check_every)
@@ -117,8 +122,11 @@ def settle(
 
 
 def _check(starts: PyTree, like: PyTree, num_steps: int, check_every: int, chunk: int) -> int:
-    check_schedule(num_steps, check_every)
-    at_least("chunk", chunk, 1)
+    whole("check_every", check_every, 1)
+    whole("num_steps", num_steps, 1)
+    whole("chunk", chunk, 1)
+    if num_steps % check_every:
+        raise InputError(f"num_steps must be a multiple of check_every ({check_every}); got {num_steps}.")
     if chunk & (chunk - 1):
         raise InputError(f"chunk must be a power of two; got {chunk}.")
     leaves = jax.tree.leaves(starts)
@@ -135,8 +143,10 @@ def _check(starts: PyTree, like: PyTree, num_steps: int, check_every: int, chunk
 
 
 @eqx.filter_jit
-def _first(process: AbstractProcess, key: PRNGKey) -> PyTree:
-    return process.init(key).params
+def _first(process: AbstractProcess, converged: Callable, key: PRNGKey) -> tuple[PyTree, PyTree]:
+    """(a first state's parameters, the criterion's answer to it)."""
+    state = process.init(key)
+    return state.params, converged(state)
 
 
 def _results(like: PyTree, num: int) -> Settled:

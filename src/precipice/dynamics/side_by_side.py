@@ -1,6 +1,5 @@
 """Several host-driven loops at once, one a thread."""
 
-import os
 import queue
 import threading
 from collections.abc import Iterator
@@ -11,19 +10,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from precipice.results.provenance import num_threads
+
 Item = TypeVar("Item")
 
 
 def num_workers() -> int:
-    """Threads that pay: one a core where arrays live on the CPU, and one where they live on an accelerator."""
-    return len(os.sched_getaffinity(0)) if _device().platform == "cpu" else 1
+    """Threads that pay: as many as JAX computes with where arrays live on the CPU, one on an accelerator."""
+    return num_threads() if _device().platform == "cpu" else 1
 
 
 def side_by_side(loops: list[Iterator[Item]]) -> Iterator[Item]:
     """What `loops` yield, in the order in which it comes; each has a thread, a single one the caller's.
 
     Compiled JAX functions release the interpreter, so that loops that mostly wait for them use all cores. Threads take
-    over the caller's 64-bit setting and default device, which JAX keeps for each thread. The first error of a loop is
+    over the caller's 64-bit setting and default device, which JAX keeps for each thread, and no other of its context
+    managers. The first error of a loop is
     raised, and the others are left at their next item, as they are when the caller goes away.
     """
     if len(loops) == 1:

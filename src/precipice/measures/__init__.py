@@ -67,6 +67,7 @@ from precipice.measures.noise_limits import nesterov_noise_kernel_norm as nester
 from precipice.measures.noise_limits import noise_kernel_norm_finite_size as noise_kernel_norm_finite_size
 from precipice.measures.noise_limits import noise_kernel_norm_high_dimensional as noise_kernel_norm_high_dimensional
 from precipice.measures.noise_limits import noise_kernel_norm_trace as noise_kernel_norm_trace
+from precipice.measures.optax_threshold import optax_threshold as optax_threshold
 from precipice.measures.phases import Phase as Phase
 from precipice.measures.phases import Segment as Segment
 from precipice.measures.phases import phases as phases
@@ -146,9 +147,19 @@ from precipice.measures.stochastic_edge import second_moment_edge_lr as second_m
 from precipice.measures.stochastic_edge import stochastic_edge_lr as stochastic_edge_lr
 from precipice.measures.stochastic_edge import trace_edge_lr as trace_edge_lr
 from precipice.measures.stochastic_probe import stochastic_measures as stochastic_measures
+from precipice.measures.thresholds import Threshold as Threshold
+from precipice.measures.thresholds import adam_edge as adam_edge
+from precipice.measures.thresholds import clipped_edge as clipped_edge
+from precipice.measures.thresholds import heavy_ball_edge as heavy_ball_edge
+from precipice.measures.thresholds import nesterov_edge as nesterov_edge
+from precipice.measures.thresholds import normalised_sharpness as normalised_sharpness
+from precipice.measures.thresholds import sam_edge as sam_edge
+from precipice.measures.thresholds import step_scale as step_scale
+from precipice.measures.thresholds import unnormalised_sam_edge as unnormalised_sam_edge
 from precipice.measures.top_mode import TopMode as TopMode
 from precipice.measures.top_mode import top_mode as top_mode
 from precipice.measures.top_mode import top_mode_of_rows as top_mode_of_rows
+from precipice.measures.torch_threshold import torch_thresholds as torch_thresholds
 from precipice.measures.trackers import track_hessian as track_hessian
 from precipice.measures.trackers import track_ntk as track_ntk
 from precipice.measures.two_layer_linear import LinearNetworkState as LinearNetworkState

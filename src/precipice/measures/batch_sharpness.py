@@ -22,6 +22,7 @@ from precipice._types import Number, Params, PRNGKey, Scalar
 from precipice.curvature import Chunks, Estimate, Hessian, chunked, trace
 from precipice.curvature.chunks import num_examples, weighted_mean
 from precipice.problems import AbstractProblem
+from precipice.problems.losses import check_mean
 
 
 def batch_sharpness(
@@ -58,6 +59,7 @@ def batch_sharpness(
         True
     """
     check_batch(batch_size, num_examples(data))
+    check_mean(problem)
     at_least("num of a mean over batches", num, 2)
     samples = _quotients(problem, params, data, jax.random.split(key, num), batch_size)
     return Estimate(jnp.mean(samples), jnp.std(samples, ddof=1) / num**0.5)

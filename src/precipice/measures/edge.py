@@ -5,10 +5,11 @@ from typing import Any
 import optax
 
 from precipice._checks import InputError
-from precipice._types import Number
+from precipice._types import Number, Numbers
+from precipice.measures.thresholds import heavy_ball_edge, nesterov_edge
 
 
-def edge(optimiser: Any) -> Number:
+def edge(optimiser: Any) -> Numbers:
     """The sharpness above which `optimiser` diverges on a quadratic: 2/lr for gradient descent.
 
     With momentum mu it is 2(1 + mu)/lr (heavy ball), and 2(1 + mu)/(lr(1 + 2 mu)) for Nesterov's form.
@@ -20,7 +21,8 @@ def edge(optimiser: Any) -> Number:
         The threshold, in units of the loss per squared parameter.
 
     Raises:
-        InputError: the optimiser's threshold is not known here, or its learning rate cannot be read.
+        InputError: the optimiser's threshold is not one on the Hessian alone (`optax_threshold` knows more), its
+            learning rate cannot be read, or a number is out of its range.
 
     Example:
         >>> from precipice import dynamics
@@ -45,8 +47,8 @@ def edge(optimiser: Any) -> Number:
             f"{sorted(optimiser.numbers)}."
         )
     if mu is None:
-        return 2 / lr
-    return 2 * (1 + mu) / (lr * (1 + 2 * mu)) if nesterov else 2 * (1 + mu) / lr
+        return heavy_ball_edge(lr)
+    return nesterov_edge(lr, mu) if nesterov else heavy_ball_edge(lr, mu)
 
 
 def descent_bound(lr: Number, sharpness: Number, gradient_norm: Number) -> Number:

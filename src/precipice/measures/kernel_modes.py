@@ -14,7 +14,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from precipice._checks import InputError, at_least, at_most, positive, symmetric
+from precipice._checks import InputError, at_least, at_most, positive, symmetric, whole
 from precipice._types import Number, Scalar
 
 
@@ -41,44 +41,54 @@ def kernel_modes(kernel: Array, num_outputs: int = 1) -> Modes:
     values, vectors = jnp.linalg.eigh(kernel)
     rounding = kernel.shape[0] * float(jnp.finfo(kernel.dtype).eps) * jnp.max(jnp.abs(values))
     if not isinstance(values, Tracer):
-        _check_spectrum(np.asarray(values), float(rounding))
+        _check_spectrum(np.asarray(values), float(rounding), "kernel")
     kept = jnp.where(values > rounding, values, 0)
     return Modes(kept, vectors.reshape(-1, num_outputs, kernel.shape[0]))
 
 
 def check_kernel(kernel: Any, num_outputs: int) -> None:
     """Refuse what is no kernel of examples with `num_outputs` outputs."""
-    at_least("num_outputs", num_outputs, 1)
+    whole("num_outputs", num_outputs, 1)
     if isinstance(kernel, Tracer):
         return
+    if np.iscomplexobj(kernel):
+        raise InputError(f"kernel must be real; got entries of type {np.asarray(kernel).dtype}.")
     symmetric("kernel", np.asarray(kernel))
     if kernel.shape[0] % num_outputs:
         raise InputError(f"num_outputs must divide the size of the kernel ({kernel.shape[0]}); got {num_outputs}.")
 
 
-def _check_spectrum(values: np.ndarray, rounding: float) -> None:
+def _check_spectrum(values: np.ndarray, rounding: float, name: str) -> None:
     if not values[-1] > 0:
-        raise InputError(f"kernel must have an eigenvalue above 0; got {values[-1]:.3g} as the largest.")
-    if values[0] < -100 * rounding:
-        raise InputError(f"kernel must have no negative eigenvalue; got {values[0]:.3g}.")
+        raise InputError(f"{name} must have an eigenvalue above 0; got {values[-1]:.3g} as the largest.")
+    single = len(values) * float(np.finfo(np.float32).eps) * float(values[-1])  # a kernel computed in float32
+    if values[0] < -max(100 * rounding, single):
+        raise InputError(
+            f"{name} must have no negative eigenvalue beyond rounding; got {values[0]:.3g} beside {values[-1]:.3g}."
+        )
 
 
 def check_eigenvalues(values: np.ndarray) -> None:
     """Refuse what are no eigenvalues of a kernel: below 0 by more than their number of roundings, or none above."""
-    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
-        raise InputError(f"eigenvalues must be a row of finite numbers; got shape {values.shape}.")
+    if values.ndim != 1 or not values.size:
+        raise InputError(f"eigenvalues must be a row of numbers; got shape {values.shape}.")
+    if not np.isfinite(values).all():
+        raise InputError("eigenvalues must be finite; got NaN or inf.")
     rounding = values.size * float(np.finfo(values.dtype).eps) * float(np.abs(values).max())
-    _check_spectrum(np.sort(values), rounding)
+    _check_spectrum(np.sort(values), rounding, "the row of eigenvalues")
 
 
-def check_descent(
-    num_examples: int | None, batch_size: Any, lr: Number, momentum: Number = 0.0, l2: Number = 0.0
-) -> None:
+def check_descent(num_examples: int | None, batch_size: Any, lr: Any, momentum: Any = 0.0, l2: Any = 0.0) -> None:
     """Refuse numbers that no SGD has; those that are traced are not looked at. None is any number of examples."""
+    for name, value in (("lr", lr), ("batch_size", batch_size), ("momentum", momentum), ("l2", l2)):
+        if np.ndim(value):
+            raise InputError(f"{name} must be one number (map over several, or label them with xarray); got {value}.")
     if num_examples is not None:
         at_least("num_examples", num_examples, 1)
     if not isinstance(batch_size, Tracer):
         at_least("batch_size", batch_size, 1)
+        if float(batch_size) != int(batch_size):
+            raise InputError(f"batch_size must be a whole number; got {batch_size}.")
         if num_examples is not None:
             at_most("batch_size", batch_size, num_examples, "the number of examples")
     if not isinstance(lr, Tracer):
@@ -89,15 +99,17 @@ def check_descent(
         raise InputError(f"l2 must be at least 0 and finite; got {float(l2)}.")
 
 
-def check_mean(top: Number, lr: Number, momentum: Number, l2: Number) -> None:
+def check_mean(top: Number, lr: Number, momentum: Number, l2: Number, sooner: Number = 1.0) -> None:
     """Refuse a learning rate beyond the limit of the mean, if no number is traced.
+
+    `sooner` is by how much the limit lies below that of the heavy ball.
 
     Raises:
         InputError: with the limit.
     """
-    if any(isinstance(value, Tracer) for value in (top, lr, momentum, l2)):
+    if any(isinstance(value, Tracer) for value in (top, lr, momentum, l2, sooner)):
         return
-    limit = 2 * (1 + float(momentum)) / (float(top) + float(l2))
+    limit = 2 * (1 + float(momentum)) / ((float(top) + float(l2)) * float(sooner))
     if not float(lr) < limit:
         raise InputError(
             f"lr must be below {limit:.6g}, beyond which the mean of the outputs is unstable and the noise kernel norm "

@@ -6,6 +6,9 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
+
+from precipice._types import floating
 
 MaybeLabelled: TypeAlias = Any
 """A NumPy or JAX array, a number or a sequence of them, or an `xarray.DataArray`."""
@@ -35,6 +38,11 @@ def on_arrays(function: Callable[..., Any], name: str, core: int, values: MaybeL
         return np.asarray(found)[()]
 
 
+def as_matrix(values: MaybeLabelled) -> Array:
+    """A JAX array of floating numbers, in JAX's precision, of any kind of array; an xarray array loses its labels."""
+    return floating(values.values if _is_labelled(values) else values)
+
+
 def _is_labelled(value: Any) -> bool:
     return type(value).__module__.partition(".")[0] == "xarray"
 
@@ -45,7 +53,9 @@ def _on_labelled(function, name, core, values, numbers):
     def one(array, *rest):
         return on_arrays(function, name, core, array, **dict(zip(numbers, rest, strict=True)))
 
-    own = list(values.dims[values.ndim - core :]) if core and _is_labelled(values) else []
+    if core and not _is_labelled(values):
+        values = xarray.DataArray(np.asarray(values), dims=[f"own_{axis}" for axis in range(np.ndim(values))])
+    own = list(values.dims[values.ndim - core :]) if core else []
     found = xarray.apply_ufunc(
         one,
         values,

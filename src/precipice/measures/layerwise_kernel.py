@@ -22,6 +22,7 @@ from precipice.curvature import Estimate
 from precipice.curvature.kernel_matrix import check_rows
 from precipice.curvature.ntk import output_roots
 from precipice.problems import FullyConnected, Supervised
+from precipice.problems.losses import check_mean
 
 
 class _Layer(NamedTuple):
@@ -86,6 +87,7 @@ def layerwise_gram(problem: Supervised, params: Params, batch: Any = None) -> Fl
     """
     x = (problem.data if batch is None else batch).x
     _check(problem.network, x)
+    check_mean(problem)
     return _gram(problem, params, batch)
 
 
@@ -111,6 +113,7 @@ def layerwise_gram_trace(problem: Supervised, params: Params, batch: Any = None)
         >>> bool(jnp.abs(difference) < 1e-6)
         True
     """
+    check_mean(problem)
     value = _trace(problem, params, batch)
     return Estimate(value, jnp.zeros_like(value))
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from precipice._checks import whole
 from precipice._types import Number, Scalar
 from precipice.measures.kernel_modes import (
     check_descent,
@@ -21,7 +22,7 @@ from precipice.measures.kernel_modes import (
     sampling_noise,
     stable_or_nan,
 )
-from precipice.measures.labelled import MaybeLabelled, on_arrays
+from precipice.measures.labelled import MaybeLabelled, as_matrix, on_arrays
 
 PRODUCTS = 300
 """Of a power iteration, at most."""
@@ -34,7 +35,8 @@ def noise_kernel_norm(kernel: MaybeLabelled, *, lr: Any, batch_size: Any, moment
     (`diagonal_second_moment` is A + B). As a symmetric matrix: s D Q^(1/2) C Q^(1/2) with q = lr l/(2 - (1 - s) lr l),
     C_mn = sum_a V_am^2 V_an^2 and s = (D - B)/(B (D - 1)). With momentum and l2 the same from the modes' responses.
     It leaves out how two modes move together, which only adds noise: K is at most `second_moment_norm`, and the true
-    edge lies at or below K = 1.
+    edge lies at or below K = 1. Among equal eigenvalues the eigenvectors, and with them K, are a matter of rounding
+    (1 % in an example of two fourfold ones); `second_moment_norm` does not depend on them.
 
     Args:
         kernel: Th [D, D], the Gram matrix of the mean loss (edge 2/lr): J J^T/D for the mean half squared error. NumPy,
@@ -101,6 +103,7 @@ def block_noise_kernel_norm(
 
 def _norm(kernel: Array, *, lr, batch_size, momentum, l2, num_outputs) -> Scalar:
     check_kernel(kernel, int(num_outputs))
+    whole("num_outputs", num_outputs, 1)
     num_examples = kernel.shape[0] // int(num_outputs)
     check_descent(num_examples, batch_size, lr, momentum, l2)
     modes = kernel_modes(kernel, int(num_outputs))
@@ -165,7 +168,7 @@ def largest_of_nonnegative(matrix: Float[Array, "n n"]) -> Scalar:
 
 
 def diagonal_second_moment(
-    kernel: Float[Array, "n n"], *, lr: Number, batch_size: Number, num_outputs: int = 1
+    kernel: MaybeLabelled, *, lr: Number, batch_size: Number, num_outputs: int = 1
 ) -> Float[Array, "n n"]:
     """A + B: one step of p = Th^+ diag(V^T S V), the squared amplitudes of modes over their eigenvalues.
 
@@ -189,6 +192,7 @@ def diagonal_second_moment(
         [[0.25, 0.0], [0.0, 0.0]]
     """
     check_kernel(kernel, num_outputs)
+    kernel = as_matrix(kernel)
     num_examples = kernel.shape[0] // num_outputs
     check_descent(num_examples, batch_size, lr)
     modes = kernel_modes(kernel, num_outputs)

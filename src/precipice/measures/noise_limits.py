@@ -1,5 +1,7 @@
 """The noise kernel norm from eigenvalues or a trace alone, where the kernel's eigenvectors favour no example.
 
+Those from eigenvalues are for one output an example: for C outputs they are too large by about C, and the block form
+(`block_noise_kernel_norm`) or the trace form with ``num_outputs`` is right.
 All are for C_mn = 1/D, every mode spread evenly over the examples; `noise_kernel_norm` needs no such thing. Each sums
 q = (lr l)^2/... over modes, and differs in what it keeps of the sampling without replacement.
 """
@@ -11,7 +13,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
-from precipice._checks import at_least
+from precipice._checks import InputError, positive, whole
 from precipice._types import Scalar
 from precipice.measures.kernel_modes import (
     check_descent,
@@ -76,7 +78,7 @@ def noise_kernel_norm_finite_size(eigenvalues: MaybeLabelled, *, lr: Any, batch_
 
 
 def _finite_size(eigenvalues: Array, *, lr, batch_size, num_examples) -> Scalar:
-    given = _checked(eigenvalues, lr, batch_size, num_examples=int(num_examples))
+    given = _checked(eigenvalues, lr, batch_size, num_examples=_whole_examples(num_examples))
     sampling = sampling_noise(int(num_examples), given.batch)
     return _stable(sampling * jnp.sum(mode_noise(given.values, given.lr, 0.0, 0.0, sampling)), given)
 
@@ -107,7 +109,9 @@ def noise_kernel_norm_trace(
 
 
 def _trace(trace: Array, *, lr, batch_size, num_outputs, momentum) -> Scalar:
-    at_least("num_outputs", int(num_outputs), 1)
+    whole("num_outputs", num_outputs, 1)
+    if not isinstance(trace, Tracer):
+        positive("trace", float(trace))
     given = _checked(trace[None], lr, batch_size, momentum=momentum)
     return given.lr * given.values[0] / (2 * (1 - given.mu) * given.batch * int(num_outputs))
 
@@ -168,7 +172,7 @@ def _with_inertia(name, eigenvalues, lr, batch_size, num_examples, momentum, l2)
 
 
 def _inertia(eigenvalues: Array, *, lr, batch_size, num_examples, momentum, l2) -> Scalar:
-    given = _checked(eigenvalues, lr, batch_size, momentum=momentum, l2=l2, num_examples=int(num_examples))
+    given = _checked(eigenvalues, lr, batch_size, momentum=momentum, l2=l2, num_examples=_whole_examples(num_examples))
     noise = mode_noise(given.values, given.lr, given.mu, given.rho, 0.0)
     return _stable((1 / given.batch - 1 / int(num_examples)) * jnp.sum(noise), given)
 
@@ -201,10 +205,10 @@ def momentum_noise_kernel_norm_series(
 
 
 def _expansion(eigenvalues: Array, *, lr, batch_size, num_examples, momentum) -> Scalar:
-    given = _checked(eigenvalues, lr, batch_size, momentum=momentum, num_examples=int(num_examples))
+    given = _checked(eigenvalues, lr, batch_size, momentum=momentum, num_examples=_whole_examples(num_examples))
     steps, rest = given.lr * given.values, 1 - given.mu
     series = jnp.sum(steps) / (2 * rest) + jnp.sum(steps**2) / (4 * rest * (2 - rest))
-    return (1 / given.batch - 1 / int(num_examples)) * series
+    return _stable((1 / given.batch - 1 / int(num_examples)) * series, given)
 
 
 def nesterov_noise_kernel_norm(
@@ -238,7 +242,7 @@ def nesterov_noise_kernel_norm(
 
 
 def _nesterov(eigenvalues: Array, *, lr, batch_size, num_examples, momentum) -> Scalar:
-    given = _checked(eigenvalues, lr, batch_size, momentum=momentum, num_examples=int(num_examples))
+    given = _checked(eigenvalues, lr, batch_size, momentum=momentum, num_examples=_whole_examples(num_examples))
     mu, x = given.mu, given.lr * given.values
     a, b = (1 + mu) * (1 - x), mu * (1 - x)
     energy = ((1 + mu) ** 2 + mu**2) * (1 + b) - 2 * mu * (1 + mu) * a
@@ -260,13 +264,25 @@ class _Given(NamedTuple):
 def _checked(eigenvalues: Array, lr, batch_size, *, momentum=0.0, l2=0.0, num_examples=None) -> _Given:
     check_descent(num_examples, batch_size, lr, momentum, l2)
     if not isinstance(eigenvalues, Tracer):
-        check_eigenvalues(np.asarray(eigenvalues))
+        values = np.asarray(eigenvalues)
+        check_eigenvalues(values)
+        num = int(np.sum(values > values.size * np.finfo(np.float32).eps * values.max()))
+        if num_examples is not None and num > num_examples:
+            raise InputError(
+                f"num_examples must be at least the number of eigenvalues above 0, {num}, as an example has one output "
+                f"here; got {num_examples}. For more outputs use block_noise_kernel_norm."
+            )
     numbers = (jnp.asarray(value, eigenvalues.dtype) for value in (lr, batch_size, momentum, l2))
     return _Given(eigenvalues, *numbers)
 
 
+def _whole_examples(num_examples: Any) -> int:
+    whole("num_examples", num_examples, 1)
+    return int(num_examples)
+
+
 def _stable(norm: Scalar, given: _Given, scale: Any = 1.0) -> Scalar:
     """`norm`, refused or NaN where the mean is unstable; `scale` is how much sooner than under the heavy ball."""
-    top, lr = jnp.max(given.values), given.lr * scale
-    check_mean(top, lr, given.mu, given.rho)
-    return stable_or_nan(norm, top, lr, given.mu, given.rho)
+    top = jnp.max(given.values)
+    check_mean(top, given.lr, given.mu, given.rho, scale)
+    return stable_or_nan(norm, top, given.lr * scale, given.mu, given.rho)

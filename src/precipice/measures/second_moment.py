@@ -16,6 +16,7 @@ from precipice._types import Number
 from precipice.curvature import AbstractOperator
 from precipice.curvature.operator import Linearised
 from precipice.measures.kernel_modes import check_descent, check_kernel, kernel_modes, sampling_noise
+from precipice.measures.labelled import MaybeLabelled, as_matrix
 
 MAX_DENSE = 10_000
 """Rows of a T made dense at most: 800 MB in float64."""
@@ -38,7 +39,13 @@ class OutputMoments(NamedTuple):
 
 
 def second_moment_step(
-    moment: Matrix, kernel: Matrix, *, lr: Number, batch_size: Number, l2: Number = 0.0, num_outputs: int = 1
+    moment: MaybeLabelled,
+    kernel: MaybeLabelled,
+    *,
+    lr: Number,
+    batch_size: Number,
+    l2: Number = 0.0,
+    num_outputs: int = 1,
 ) -> Matrix:
     """T(S) = S - lr (Th S + S Th) + (1 - s) lr^2 Th S Th + s D lr^2 Th diag(S) Th, with s = (D - B)/(B (D - 1)).
 
@@ -63,6 +70,7 @@ def second_moment_step(
         >>> second_moment_step(jnp.eye(2), jnp.eye(2), lr=0.5, batch_size=1).tolist()
         [[0.5, 0.0], [0.0, 0.5]]
     """
+    moment, kernel = as_matrix(moment), as_matrix(kernel)
     check_kernel(kernel, num_outputs)
     check_descent(kernel.shape[0] // num_outputs, batch_size, lr, 0.0, l2)
     lr, rho, batch = (jnp.asarray(v, kernel.dtype) for v in (lr, l2, batch_size))
@@ -73,7 +81,7 @@ def second_moment_step(
 
 def momentum_second_moment_step(
     moments: OutputMoments,
-    kernel: Matrix,
+    kernel: MaybeLabelled,
     *,
     lr: Number,
     batch_size: Number,
@@ -129,7 +137,7 @@ def _same_example(size: int, num_outputs: int) -> np.ndarray:
 
 
 def dense_second_moment(
-    kernel: Matrix,
+    kernel: MaybeLabelled,
     *,
     lr: Number,
     batch_size: Number,
@@ -156,6 +164,7 @@ def dense_second_moment(
         >>> dense_second_moment(jnp.array([[1.0]]), lr=0.5, batch_size=1).tolist()
         [[0.25]]
     """
+    kernel = as_matrix(kernel)
     n = kernel.shape[0] * (1 if momentum is None else 2)
     rows, why = n**2, "second_moment_radius and SecondMoment need no matrix of that size"
     at_most("rows of the second moment made dense", rows, MAX_DENSE, why)
@@ -205,7 +214,10 @@ class SecondMoment(AbstractOperator):
     root: Float[Array, "d c r"]
     noise: Float[Array, ""]
 
-    def __init__(self, kernel: Matrix, *, lr: Number, batch_size: Number, l2: Number = 0.0, num_outputs: int = 1):
+    def __init__(
+        self, kernel: MaybeLabelled, *, lr: Number, batch_size: Number, l2: Number = 0.0, num_outputs: int = 1
+    ):
+        kernel = as_matrix(kernel)
         check_kernel(kernel, num_outputs)
         num_examples = kernel.shape[0] // num_outputs
         check_descent(num_examples, batch_size, lr, 0.0, l2)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from precipice._checks import InputError, positive
+from precipice._checks import InputError, positive, whole
 from precipice.measures.kernel_modes import check_descent, check_eigenvalues, coupling, kernel_modes
 from precipice.measures.labelled import MaybeLabelled, on_arrays
 from precipice.measures.noise_kernel import coupled_norm
@@ -81,7 +81,10 @@ def _edge(kernel: Array, *, batch_size, momentum, l2, num_outputs) -> float:
         lr_array = jnp.asarray(lr, kernel.dtype)
         return float(coupled_norm(modes.eigenvalues, coupled, lr_array, batch, mu, rho, modes.vectors.shape[0]))
 
-    return edge_lr(norm, limit=float(_first_moment(modes.eigenvalues, momentum=momentum, l2=l2)))
+    if int(batch_size) == modes.vectors.shape[0]:
+        return float("nan")  # the full batch has no noise
+    limit = float(_first_moment(modes.eigenvalues, momentum=momentum, l2=l2))
+    return edge_lr(norm, limit=limit, rounding=_rounding(kernel))
 
 
 def second_moment_edge_lr(
@@ -117,7 +120,15 @@ def second_moment_edge_lr(
 def _second_moment(kernel: Array, *, batch_size, momentum, l2, num_outputs) -> float:
     modes = modes_for(kernel, 1.0, batch_size, momentum, l2, num_outputs)
     limit = float(_first_moment(modes.eigenvalues, momentum=momentum, l2=l2))
-    return edge_lr(lambda lr: response_norm(modes, lr, batch_size, momentum, l2, 0.0), limit=limit)
+    if int(batch_size) == modes.vectors.shape[0]:
+        return float("nan")  # the full batch has no noise
+    rounding = _rounding(kernel)
+    return edge_lr(lambda lr: response_norm(modes, lr, batch_size, momentum, l2, 0.0), limit=limit, rounding=rounding)
+
+
+def _rounding(kernel: Array) -> float:
+    """How near the mean's limit a norm can be evaluated: it divides by the distance."""
+    return max(1e-12, 1e3 * float(jnp.finfo(kernel.dtype).eps))
 
 
 def trace_edge_lr(trace: MaybeLabelled, *, batch_size: Any, num_outputs: int = 1, momentum: Any = 0.0) -> Any:
@@ -135,17 +146,19 @@ def trace_edge_lr(trace: MaybeLabelled, *, batch_size: Any, num_outputs: int = 1
 
 def _trace(trace: Array, *, batch_size, num_outputs, momentum) -> Array:
     positive("trace", float(trace))
+    whole("num_outputs", num_outputs, 1)
     check_descent(None, batch_size, 1.0, momentum)
     batch, mu = (jnp.asarray(v, trace.dtype) for v in (batch_size, momentum))
     return 2 * (1 - mu) * batch * int(num_outputs) / trace
 
 
-def edge_lr(norm: Callable[[float], Any], *, limit: float) -> float:
+def edge_lr(norm: Callable[[float], Any], *, limit: float, rounding: float = 1e-12) -> float:
     """The learning rate in (0, limit) at which a norm that grows with it is 1, or NaN where it stays below.
 
     Args:
         norm: of a learning rate; not called at the limit itself.
         limit: such as `first_moment_edge_lr`.
+        rounding: how near the limit the norm can be evaluated, relatively.
 
     Raises:
         InputError: a limit that is not positive, a norm that is not finite just below it.
@@ -159,7 +172,7 @@ def edge_lr(norm: Callable[[float], Any], *, limit: float) -> float:
     from scipy.optimize import brentq
 
     positive("limit", limit)
-    high = limit * (1 - 1e-12)
+    high = limit * (1 - rounding)
     top = float(norm(high))
     if np.isnan(top):
         raise InputError(f"norm must be a number below the limit {limit}; got NaN.")

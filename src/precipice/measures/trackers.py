@@ -14,7 +14,8 @@ from jaxtyping import Array
 from precipice._checks import InputError, at_least, at_most
 from precipice._types import Params, PRNGKey, Tracker, Values
 from precipice.curvature import AbstractOperator, Chunks, Eigs, Hessian, chunked, eigs, gram
-from precipice.problems import AbstractProblem, Supervised, sum_half_squared_error
+from precipice.problems import AbstractProblem, Supervised
+from precipice.problems.losses import check_mean
 
 GUARD = 1
 """Vectors kept beyond those that are asked for."""
@@ -79,7 +80,7 @@ def track_ntk(
 
     References: agarwala2022, section 4 (there with the bare J J^T, whose eigenvectors are the same for squared losses).
     """
-    _check_mean(problem)
+    check_mean(problem)
     data = problem.data if chunk_size is None else chunks_of(problem, chunk_size)
 
     def init(state: Any) -> Any:
@@ -108,13 +109,8 @@ def chunks_of(problem: AbstractProblem, chunk_size: int | None) -> Chunks | None
         return None
     if not isinstance(problem, Supervised):
         raise InputError(f"chunk_size needs a problem with data (Supervised); got {type(problem).__name__}.")
-    _check_mean(problem)
+    check_mean(problem)
     return chunked(problem.data, chunk_size)
-
-
-def _check_mean(problem: Supervised) -> None:
-    if problem.output_loss is sum_half_squared_error:
-        raise InputError("output_loss must be a mean over examples to be weighted by them; got sum_half_squared_error.")
 
 
 def _empty(like: Any, num: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
@@ -106,6 +107,9 @@ def expand(problem: AbstractProblem, params: Params, *, order: int) -> TaylorMod
     if order not in ORDERS:
         raise InputError(f"order must be 1, 2 or 3; got {order}.")
     _check_outputs(problem)
+    known = [leaf for leaf in jax.tree.leaves(params) if not isinstance(leaf, Tracer)]
+    if not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in known):
+        raise InputError("params must be finite to be expanded about; got NaN or inf.")
     return TaylorModel(problem, params, order)
 
 

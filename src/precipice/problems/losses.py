@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from precipice._checks import InputError
 from precipice._types import Scalar
 
 Outputs = Float[Array, "n C"]
@@ -49,3 +50,13 @@ def accuracy(outputs: Outputs, targets: Outputs) -> Scalar:
     else:
         right = jnp.argmax(outputs, axis=1) == jnp.argmax(targets, axis=1)
     return jnp.mean(right.astype(outputs.dtype))
+
+
+def check_mean(problem: object) -> None:
+    """Refuse a problem whose loss is a sum over the examples, where it is to be weighted by them.
+
+    Raises:
+        InputError: for `sum_half_squared_error`.
+    """
+    if getattr(problem, "output_loss", None) is sum_half_squared_error:
+        raise InputError("output_loss must be a mean over examples to be weighted by them; got sum_half_squared_error.")

@@ -11,7 +11,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
 from precipice._checks import InputError, at_least
-from precipice._types import Number, PRNGKey, Scalar
+from precipice._types import Number, PRNGKey, Scalar, floating
 from precipice.problems.losses import sum_half_squared_error
 from precipice.problems.problem import AbstractProblem
 
@@ -28,6 +28,13 @@ class Rows(NamedTuple):
     y: Float[Array, "d"]
     g: Float[Array, "d p"]
     q: Float[Array, "d p p"]
+
+
+def _as_rows(data: Any) -> Rows:
+    """Arrays of numbers as JAX arrays, whole numbers in the default precision."""
+    if len(data) != 3:
+        raise InputError(f"data of a quadratic model must be its rows (y, g, q); got {len(data)} parts.")
+    return Rows(*(floating(part) for part in data))
 
 
 class QuadraticModel(AbstractProblem):
@@ -52,20 +59,11 @@ class QuadraticModel(AbstractProblem):
         ([[4.0]], [[1.0, 3.0]], 8.0)
     """
 
-    data: Rows
+    data: Rows = eqx.field(converter=_as_rows)
     output_loss: Callable[..., Scalar] = eqx.field(static=True, default=sum_half_squared_error)
 
     def __check_init__(self):
-        y, g, q = self.data
-        shapes = ((len(y),), (len(y), g.shape[-1]), (len(y), g.shape[-1], g.shape[-1]))
-        if (y.shape, g.shape, q.shape) != shapes:
-            raise InputError(f"data must have shapes [d], [d, p] and [d, p, p]; got {y.shape}, {g.shape}, {q.shape}.")
-        if isinstance(q, jax.Array) and not any(isinstance(leaf, Tracer) for leaf in self.data):
-            finite, symmetric = _checked(self.data)
-            if not finite:
-                raise InputError("data of a quadratic model must be finite; got NaN or inf.")
-            if not symmetric:
-                raise InputError("q must be symmetric in its last two axes; (q + q^T)/2 has the same outputs.")
+        check_rows("data", self.data)
 
     def init(self, key: PRNGKey) -> Float[Array, "p"]:  # noqa: ARG002
         """Zeros: the point about which y, G and Q are given."""
@@ -91,6 +89,24 @@ class QuadraticModel(AbstractProblem):
         """J J^T, with no factor of the loss."""
         jacobian = self.jacobian(params)
         return jacobian @ jacobian.T
+
+
+def check_rows(name: str, rows: Rows) -> None:
+    """Refuse numbers that make no quadratic model; values are looked at outside of a transformation only.
+
+    Raises:
+        InputError: shapes that do not fit, entries that are not finite, or a q that is not symmetric.
+    """
+    y, g, q = rows
+    if y.ndim != 1 or not y.size or g.ndim != 2 or g.shape[0] != len(y) or q.shape != (*g.shape, g.shape[1]):
+        raise InputError(f"{name} must have shapes [d], [d, p] and [d, p, p]; got {y.shape}, {g.shape}, {q.shape}.")
+    if any(isinstance(leaf, Tracer) for leaf in rows):
+        return
+    finite, symmetric = _checked(rows)
+    if not finite:
+        raise InputError(f"{name} of a quadratic model must be finite; got NaN or inf.")
+    if not symmetric:
+        raise InputError("q must be symmetric in its last two axes; (q + q^T)/2 has the same outputs.")
 
 
 @jax.jit

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from precipice._checks import at_least, positive
-from precipice._types import Number, PRNGKey, Scalar
+from precipice._checks import InputError, at_least, positive
+from precipice._types import Number, PRNGKey, Scalar, floating
 from precipice.problems.problem import AbstractProblem
 
 
@@ -58,10 +58,14 @@ class ScalarNetwork(AbstractProblem):
 
     def output(self, params: Float[Array, "n"]) -> Scalar:
         """prod_i x_i^{p_i}, which is 1 at a minimum."""
+        params = floating(params)
+        if params.ndim == 0 or params.shape[0] != len(self.powers):
+            raise InputError(f"params must be {len(self.powers)} entries, one for each power; got {params.shape}.")
         entries = zip(jnp.unstack(params), self.powers, strict=True)
         return functools.reduce(operator.mul, (x**power for x, power in entries))
 
     def loss(self, params: Float[Array, "n"], batch: Number | None = None) -> Scalar:
         """The loss at `params`, weight (label - output)^2; `batch` is the label of the one example, by default 1."""
+        params = floating(params)
         label = 1 if batch is None else jnp.asarray(batch, params.dtype)
         return self.weight.astype(params.dtype) * (label - self.output(params)) ** 2

@@ -13,12 +13,18 @@ To add one (a variable):
 
 from precipice.results.atomic import check_writable as check_writable
 from precipice.results.atomic import write_bytes as write_bytes
+from precipice.results.cells import CellStore as CellStore
+from precipice.results.cells import create_cells as create_cells
 from precipice.results.checkpoint import load_checkpoint as load_checkpoint
 from precipice.results.checkpoint import save_checkpoint as save_checkpoint
 from precipice.results.dataset import pad_runs as pad_runs
 from precipice.results.dataset import to_dataset as to_dataset
 from precipice.results.errors import StoreError as StoreError
 from precipice.results.errors import WriteError as WriteError
+from precipice.results.extend import extend_cells as extend_cells
+from precipice.results.layout import CellVariable as CellVariable
+from precipice.results.layout import Layout as Layout
+from precipice.results.layout import cell_variable as cell_variable
 from precipice.results.provenance import num_threads as num_threads
 from precipice.results.provenance import parameters_key as parameters_key
 from precipice.results.provenance import provenance as provenance

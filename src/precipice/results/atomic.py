@@ -82,7 +82,7 @@ def sync_directory(folder: Path) -> None:
 
 def aside_name(target: Path, kind: str) -> Path:
     """A new hidden name beside `target` that says who uses it: ``.name.kind-pid-host-random``."""
-    return target.with_name(f".{target.name}.{kind}-{os.getpid()}-{_host()}-{os.urandom(4).hex()}")
+    return target.with_name(f".{target.name}.{kind}-{os.getpid()}-{host()}-{os.urandom(4).hex()}")
 
 
 def asides(target: Path, kind: str) -> list[Path]:
@@ -97,8 +97,8 @@ def asides(target: Path, kind: str) -> list[Path]:
 
 def is_abandoned(aside: Path) -> bool:
     """Whether the writer of a hidden name is dead: no such process on this host, or no change for a day."""
-    pid, host, _ = aside.name.rsplit("-", 3)[1:]
-    if host == _host() and not _is_alive(int(pid)):
+    pid, where, _ = aside.name.rsplit("-", 3)[1:]
+    if where == host() and not is_alive(int(pid)):
         return True
     try:
         return time.time() - aside.lstat().st_ctime > _DAY
@@ -126,13 +126,15 @@ def remove(path: Path) -> None:
         return
 
 
-def _host() -> str:
+def host() -> str:
+    """This machine, in 8 hex digits."""
     import socket
 
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine runs; True where that cannot be asked."""
     if os.name != "posix":  # there, signal 0 is no harmless question
         return True
     try:

@@ -32,18 +32,28 @@ def seal(files: Mapping[str, bytes]) -> dict[str, bytes]:
     rest = {name: data for name, data in sorted(files.items()) if name != _ROOT}
     own = {
         VERSION: STORE_VERSION,
-        FILES: {name: _sha256(data) for name, data in rest.items()},
+        FILES: {name: sha256(data) for name, data in rest.items()},
         ATTRIBUTES: _ZERO,
     }
     root["attributes"] = root.get("attributes", {}) | own
     text = json.dumps(root, indent=2, allow_nan=False).encode()
-    return rest | {_ROOT: text.replace(_own_line(_ZERO), _own_line(_sha256(text)))}
+    return rest | {_ROOT: text.replace(_own_line(_ZERO), _own_line(sha256(text)))}
 
 
-def sealed_files(folder: Path, shown: str) -> dict[str, bytes]:
+def root_attributes(folder: Path, shown: str) -> dict[str, Any]:
+    """The attributes in the root ``zarr.json``, unchecked: to ask of which kind and version a store is.
+
+    Raises:
+        StoreError: there is no store.
+    """
+    return _attributes(_root_bytes(folder, shown), shown)
+
+
+def sealed_files(folder: Path, shown: str, *, growing: bool = False) -> dict[str, bytes]:
     """The content of every file of the store at `folder`, each checked; `shown` names the store in errors.
 
-    Files whose names begin with a dot (as file managers and network file systems leave them) do not count.
+    Files whose names begin with a dot (as file managers and network file systems leave them) do not count, nor
+    do files beside the sealed ones in a store that is `growing`.
 
     Cost: one read and one SHA-256 of every file, about 1 s for 1 GB.
 
@@ -56,7 +66,7 @@ def sealed_files(folder: Path, shown: str) -> dict[str, bytes]:
     if not _is_own_checksum(attributes, raw):
         raise _damaged(shown, _ROOT, "does not match its checksum")
     expected: dict[str, str] = attributes[FILES]
-    present = _listing(folder)
+    present = set() if growing else _listing(folder)
     for name in sorted(present - set(expected) - {_ROOT}):
         raise _damaged(shown, name, "is not part of it")
     return {name: _checked(folder, name, digest, shown) for name, digest in expected.items()} | {_ROOT: raw}
@@ -103,7 +113,7 @@ def _check_version(attributes: Mapping[str, Any], shown: str) -> None:
 
 def _is_own_checksum(attributes: Mapping[str, Any], raw: bytes) -> bool:
     digest = attributes.get(ATTRIBUTES)
-    return isinstance(digest, str) and digest == _sha256(raw.replace(_own_line(digest), _own_line(_ZERO)))
+    return isinstance(digest, str) and digest == sha256(raw.replace(_own_line(digest), _own_line(_ZERO)))
 
 
 def _checked(folder: Path, name: str, digest: str, shown: str) -> bytes:
@@ -113,7 +123,7 @@ def _checked(folder: Path, name: str, digest: str, shown: str) -> bytes:
         raise _damaged(shown, name, "is missing") from error
     except OSError as error:
         raise _damaged(shown, name, f"cannot be read ({reason(error)})") from error
-    if _sha256(data) != digest:
+    if sha256(data) != digest:
         raise _damaged(shown, name, "does not match its checksum")
     return data
 
@@ -135,5 +145,6 @@ def _own_line(digest: str) -> bytes:
     return f'"{ATTRIBUTES}": "{digest}"'.encode()
 
 
-def _sha256(data: bytes) -> str:
+def sha256(data: bytes) -> str:
+    """64 hex digits."""
     return hashlib.sha256(data).hexdigest()

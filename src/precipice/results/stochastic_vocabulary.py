@@ -99,7 +99,7 @@ VARIABLES = (
         "singular_value_second_difference",
         ("mode",),
         "1",
-        "Second change of w . J v, w and v singular vectors of J at the start, less that of the full batch.",
+        "Second change of w J v, w and v singular vectors of J at the start, less that of the full batch.",
         "measures.frozen_modes",
     ),
     Variable("singular_value_second_difference_law", ("mode",), "1", "Its mean, in theory.", "agarwala2024, eq. 17"),

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from precipice._checks import InputError
 from precipice.results.atomic import reason
 from precipice.results.attributes import plain
-from precipice.results.checksums import ATTRIBUTES, FILES, seal, sealed_files
+from precipice.results.cell_files import VERSION
+from precipice.results.cells import CellStore
+from precipice.results.checksums import ATTRIBUTES, FILES, root_attributes, seal, sealed_files
 from precipice.results.errors import StoreError, WriteError
 from precipice.results.swap import place, write_folder
 
@@ -64,9 +66,13 @@ def save(ds: "xarray.Dataset", path: str | os.PathLike, *, overwrite: bool = Tru
 def open(path: str | os.PathLike) -> "xarray.Dataset":
     """The dataset of the store at `path`, in memory, every byte of it checked; variables in order of name.
 
+    A study's store of cells is opened lazily, see `CellStore.dataset`: each chunk is checked when it is read.
+
     Raises:
         StoreError: there is no store, it is damaged, or of another version. Wrong numbers are never returned.
     """
+    if _is_cells(path):
+        return CellStore(path).dataset()
     import xarray
     from zarr.buffer.cpu import Buffer
     from zarr.storage import MemoryStore
@@ -87,12 +93,22 @@ def open(path: str | os.PathLike) -> "xarray.Dataset":
 
 
 def verify(path: str | os.PathLike) -> None:
-    """Check every byte of the store at `path`; needs neither xarray nor zarr.
+    """Check every byte of the store at `path`, also of a study's cells; needs neither xarray nor zarr.
 
     Raises:
         StoreError: there is no store, it is damaged, or of another version.
     """
+    if _is_cells(path):
+        CellStore(path).verify()
+        return
     _checked_files(path)
+
+
+def _is_cells(path: str | os.PathLike) -> bool:
+    try:
+        return VERSION in root_attributes(Path(os.path.realpath(path)), str(path))
+    except StoreError:
+        return False
 
 
 def _checked_files(path: str | os.PathLike) -> dict[str, bytes]:
@@ -121,6 +137,8 @@ def _check_target(target: Path, shown: str, *, overwrite: bool) -> None:
         return
     if not target.is_dir():
         raise InputError(f"Store '{shown}' must be a folder, but there is a file of that name; move it away.")
+    if _is_cells(target):
+        raise InputError(f"Store '{shown}' would replace the cells of a study; move it away or take another name.")
     names = {p.name for p in target.iterdir()}
     if names and not overwrite:
         raise InputError(f"Store '{shown}' must not exist when overwrite is off; it does.")

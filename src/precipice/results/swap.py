@@ -35,7 +35,7 @@ def write_folder(target: Path, files: Mapping[str, bytes], *, overwrite: bool) -
     aside = atomic.aside_name(target, "tmp")
     try:
         _write_files(aside, files)
-        _swap_in(aside, target, overwrite=overwrite)
+        swap_in(aside, target, overwrite=overwrite)
         atomic.sync_directory(target.parent)
     finally:
         atomic.remove(aside)
@@ -71,7 +71,7 @@ def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         atomic.sync_directory(each)
 
 
-def _swap_in(aside: Path, target: Path, *, overwrite: bool) -> None:
+def swap_in(aside: Path, target: Path, *, overwrite: bool) -> None:
     """Give `aside` the name `target`; afterwards `aside` names the old content, if there was any."""
     try:
         os.rename(aside, target)  # enough where there is no target, or an empty folder

@@ -104,8 +104,8 @@ FIGURE = Figure(
     title="The noise kernel norm against the second moment itself, on the kernel of an MNIST network",
     panels=PANELS,
     scales={
-        "quick": Scale(quick_settings, "about 60 seconds", DATA),
-        "paper": Scale(paper_settings, "about an hour", "mnist"),
+        "quick": Scale(quick_settings, "about 90 seconds", DATA),
+        "paper": Scale(paper_settings, "about three hours", "mnist"),
     },
     validate=validate,
     run=run,
