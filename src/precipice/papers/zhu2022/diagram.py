@@ -119,7 +119,7 @@ def draw(ax, dataset: "xarray.Dataset", *, every: int = 1) -> None:
     grid = np.linspace(0, a[-1], 200)
     for factor, line, label in ((2, "-", "b^2 = 2 a kappa"), (0.25, "--", "b^2 = a kappa/4")):
         for sign in (1, -1):
-            border = sign * np.sqrt(factor * grid * kappa)
+            border = sign * np.sqrt(np.where(grid >= 0, factor * grid * kappa, np.nan))
             ax.plot(grid, border, color="#4a4a4a", ls=line, lw=0.9, label=label if sign == 1 else None)
     for factor in (1, 2):
         label = "a = kappa^(5/2), 2 kappa^(5/2)" if factor == 1 else None
