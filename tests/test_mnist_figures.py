@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from precipice._checks import InputError
 from precipice.dynamics import quiet
-from precipice.figures.claims import FAILS, HOLDS, NOT_EVALUATED, evaluate
+from precipice.figures.claims import evaluate
 from precipice.papers.agarwala2024 import fig3, fig4, fig5, fig10, mnist
 from precipice.papers.figure import Context
 from precipice.results import Status, to_dataset
@@ -102,7 +102,8 @@ def test_an_interrupted_sweep_goes_on_and_ends_alike(swept, folder, tmp_path, mo
 def test_claims_and_pictures_of_a_tiny_sweep(figure, swept):
     data = recorded(swept if figure is not fig3.FIGURE else swept.isel(batch_size=[0]))
     verdicts = evaluate(data, figure.claims)
-    assert {v.verdict for v in verdicts} <= {HOLDS, FAILS, NOT_EVALUATED}
+    assert all(np.isfinite(v.measured).all() for v in verdicts)
+    assert any(v.measured for v in verdicts)
     assert len({claim.name for claim in figure.claims}) == len(figure.claim_panels)
     for panel in (None, *figure.panels):
         picture = figure.picture(data, panel)

@@ -56,5 +56,6 @@ def test_an_error_is_raised_and_the_other_loop_is_left():
     assert threading.active_count() == before
 
 
-def test_one_worker_a_core_on_the_cpu():
-    assert num_workers() >= 1
+def test_as_many_workers_as_jax_has_threads_on_the_cpu(monkeypatch):
+    monkeypatch.setenv("NPROC", "3")
+    assert num_workers() == 3

@@ -56,6 +56,12 @@ def one_of(name: str, value: str, options: Iterable[str]) -> None:
     raise InputError(f"{name} {value!r} is unknown; {hint}")
 
 
+def check_batch_size(batch_size: int, num_examples: int) -> None:
+    """Refuse a batch that is no whole number from 1 to the number of examples."""
+    whole("batch_size", batch_size, 1)
+    at_most("batch_size", batch_size, num_examples, "the number of examples")
+
+
 def symmetric(name: str, matrix: "np.ndarray") -> None:
     """Refuse what is not a square, finite matrix, symmetric to 10^4 roundings of its largest entry."""
     import numpy as np

@@ -50,6 +50,14 @@ def _check_axis(name: str, axis: np.ndarray) -> None:
         raise InputError(f"{name} must be finite and ascending; got {np.array2string(np.asarray(axis))}.")
 
 
+def _fine_axes(x: np.ndarray, y: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    whole("levels", levels, 0)
+    at_most("levels", levels, MOST_LEVELS, "each doubles both axes")
+    _check_axis("x", x)
+    _check_axis("y", y)
+    return _refined(x, levels), _refined(y, levels)
+
+
 def by_status(found: Settled) -> np.ndarray:
     """Label ends by whether they diverged."""
     return found.status
@@ -111,11 +119,7 @@ def basins(
         >>> found.status.tolist()
         [[2, 2, 3], [2, 2, 3], [3, 3, 3]]
     """
-    whole("levels", levels, 0)
-    at_most("levels", levels, MOST_LEVELS, "each doubles both axes")
-    _check_axis("x", x)
-    _check_axis("y", y)
-    fine_x, fine_y = _refined(x, levels), _refined(y, levels)
+    fine_x, fine_y = _fine_axes(x, y, levels)
 
     def ends(mask: np.ndarray) -> Settled:
         places = np.argwhere(mask)

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from precipice._checks import InputError, positive
+from precipice._checks import InputError, check_batch_size, positive
 from precipice._types import Number, PRNGKey, floating
-from precipice.dynamics.minibatch import check_batch_size, draw_batch
+from precipice.dynamics.minibatch import draw_batch
 from precipice.dynamics.process import AbstractProcess, State
 from precipice.problems.quadratic_model import Rows, check_rows, contracted
 

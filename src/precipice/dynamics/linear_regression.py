@@ -10,9 +10,9 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from precipice._checks import InputError, at_least, positive, symmetric
+from precipice._checks import InputError, at_least, check_batch_size, positive, symmetric
 from precipice._types import Number, PRNGKey, floating
-from precipice.dynamics.minibatch import check_batch_size, draw_batch
+from precipice.dynamics.minibatch import draw_batch
 from precipice.dynamics.process import AbstractProcess, State
 
 

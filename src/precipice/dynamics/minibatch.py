@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
-from precipice._checks import InputError, at_most, whole
+from precipice._checks import InputError, check_batch_size
 from precipice._types import Params, PRNGKey, Scalar
 from precipice.dynamics.descent import Descent
 from precipice.dynamics.process import AbstractProcess, State
@@ -54,16 +54,6 @@ def batch_of(problem: Any, key: PRNGKey, batch_size: int) -> PyTree:
     """The rows of the problem's data that `draw_batch` chooses."""
     chosen = draw_batch(key, jax.tree.leaves(problem.data)[0].shape[0], batch_size)
     return jax.tree.map(lambda leaf: leaf[chosen], problem.data)
-
-
-def check_batch_size(batch_size: int, num_examples: int) -> None:
-    """Refuse a batch below 1 or larger than the data.
-
-    Raises:
-        InputError: naming the rule and the value.
-    """
-    whole("batch_size", batch_size, 1)
-    at_most("batch_size", batch_size, num_examples, "the number of examples")
 
 
 class MinibatchDescent(AbstractProcess):

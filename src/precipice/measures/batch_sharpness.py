@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
-from precipice._checks import at_least, at_most
+from precipice._checks import at_least, check_batch_size
 from precipice._types import Number, Params, PRNGKey, Scalar
 from precipice.curvature import Chunks, Estimate, Hessian, chunked, trace
 from precipice.curvature.chunks import num_examples, weighted_mean
@@ -58,17 +58,11 @@ def batch_sharpness(
         >>> bool(jnp.abs(whole.value - jnp.mean(problem.data.x**2)) < 1e-6)  # one parameter: the Hessian itself
         True
     """
-    check_batch(batch_size, num_examples(data))
+    check_batch_size(batch_size, num_examples(data))
     check_mean(problem)
     at_least("num of a mean over batches", num, 2)
     samples = _quotients(problem, params, data, jax.random.split(key, num), batch_size)
     return Estimate(jnp.mean(samples), jnp.std(samples, ddof=1) / num**0.5)
-
-
-def check_batch(batch_size: int, total: int) -> None:
-    """Refuse a batch below 1 or larger than the data."""
-    at_least("batch_size", batch_size, 1)
-    at_most("batch_size", batch_size, total, "the number of examples")
 
 
 @eqx.filter_jit

@@ -5,9 +5,9 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from precipice._checks import at_least
+from precipice._checks import at_least, check_batch_size
 from precipice._types import PRNGKey, Values
-from precipice.measures.batch_sharpness import batch_sharpness, check_batch, gradient_noise_scale
+from precipice.measures.batch_sharpness import batch_sharpness, gradient_noise_scale
 from precipice.measures.layerwise_kernel import layerwise_gram_trace
 from precipice.problems import Supervised
 
@@ -56,7 +56,7 @@ def stochastic_measures(
     Raises:
         InputError: a batch larger than the data, `num` below 2, or a chunk below 1.
     """
-    check_batch(batch_size, problem.data.num_examples)
+    check_batch_size(batch_size, problem.data.num_examples)
     at_least("num of a mean over batches", num, 2)
     at_least("chunk", chunk, 1)
     return _StochasticMeasures(problem, key, batch_size, num, chunk)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from precipice.figures.claims import Claim
-from precipice.papers.agarwala2024.mnist import DATA, PAPER, Settings, run, smaller, validate
+from precipice.papers.agarwala2024.mnist import DATA, PAPER, Settings, run, slower, smaller, validate
 from precipice.papers.agarwala2024.mnist_measures import finals, setting_line
 from precipice.papers.figure import Figure, Scale
 
@@ -40,8 +40,7 @@ def quick_settings(data_dir: Path | None = None) -> Settings:
 
 def control(settings: Settings) -> Settings:
     """A tenth of the learning rates: K stays far below 1 and only grows."""
-    ratios = [float(part) / 10 for part in settings.lr_ratios.split(",")]
-    return dataclasses.replace(settings, lr_ratios=", ".join(f"{ratio:g}" for ratio in ratios), seeds=1)
+    return slower(settings)
 
 
 # Claims -------------------------------------------------------------------------------------------------------------

@@ -1,13 +1,12 @@
 """agarwala2024/fig4: the kernel's largest eigenvalue at the end of training on MNIST, over batch sizes."""
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from precipice.figures.claims import Claim
-from precipice.papers.agarwala2024.mnist import DATA, PAPER, Settings, run, smaller, validate
+from precipice.papers.agarwala2024.mnist import DATA, PAPER, Settings, run, slower, smaller, validate
 from precipice.papers.agarwala2024.mnist_measures import (
     disagreement,
     finals,
@@ -47,8 +46,7 @@ def quick_settings(data_dir: Path | None = None) -> Settings:
 
 def control(settings: Settings) -> Settings:
     """A tenth of the learning rates: 2/lr is ten times as high and is not reached."""
-    ratios = [float(part) / 10 for part in settings.lr_ratios.split(",")]
-    return dataclasses.replace(settings, lr_ratios=", ".join(f"{ratio:g}" for ratio in ratios), seeds=1)
+    return slower(settings)
 
 
 # Claims -------------------------------------------------------------------------------------------------------------

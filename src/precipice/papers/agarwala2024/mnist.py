@@ -83,6 +83,12 @@ def smaller(settings: Settings, data_dir: Path | None, **changes: Any) -> Settin
     return dataclasses.replace(settings, dataset=dataset, **changes)
 
 
+def slower(settings: Settings) -> Settings:
+    """A tenth of the learning rates, one seed."""
+    ratios = numbers(settings.lr_ratios, "lr_ratios", ascending=True)
+    return dataclasses.replace(settings, lr_ratios=", ".join(f"{ratio / 10:g}" for ratio in ratios), seeds=1)
+
+
 class Plan(NamedTuple):
     """How one batch size is trained: learning rates, steps, and steps between measurements."""
 
@@ -160,8 +166,8 @@ def run(settings: Settings, context: Context) -> "xarray.Dataset":
     from precipice.results import Status, StopReason, to_dataset
 
     problem = problem_of(settings, context.data_dir)
-    seeds = range(settings.seeds)
-    rows = [[_trained(problem, plan, context, seed) for seed in seeds] for plan in plans(settings)]
+    seeds, planned = range(settings.seeds), plans(settings)
+    rows = [[_trained(problem, plan, context, seed) for seed in seeds] for plan in planned]
     saved: dict[str, Any] = {
         name: np.stack([np.stack([training.saved[name].T for training in row], axis=1) for row in rows])
         for name in MEASURED
@@ -170,7 +176,7 @@ def run(settings: Settings, context: Context) -> "xarray.Dataset":
         np.stack([np.stack([np.asarray(getattr(t.state.memory, name)) for t in row], axis=1) for row in rows])
         for name in ("alive", "taken")
     )
-    saved["run_lr"] = np.stack([np.repeat(plan.lrs[:, None], settings.seeds, axis=1) for plan in plans(settings)])
+    saved["run_lr"] = np.stack([np.repeat(plan.lrs[:, None], settings.seeds, axis=1) for plan in planned])
     saved["measured_at"] = np.broadcast_to(
         np.stack([row[0].probe_step for row in rows])[:, None, None], saved["training_loss"].shape
     )
@@ -178,7 +184,7 @@ def run(settings: Settings, context: Context) -> "xarray.Dataset":
     saved["stop_reason"] = np.where(alive, int(StopReason.STEPS_SPENT), int(StopReason.DIVERGED))
     saved["diverged_at"] = np.where(alive, -1, taken)
     coords = {
-        "batch_size": [plan.batch_size for plan in plans(settings)],
+        "batch_size": [plan.batch_size for plan in planned],
         "lr_ratio": numbers(settings.lr_ratios, "lr_ratios"),
         "seed": seeds,
         "measurement": range(settings.num_measurements + 1),
