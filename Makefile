@@ -7,7 +7,7 @@ OUT ?= out
 WORKERS ?= auto
 PAPERS := shapira2023 agarwala2022 zhu2022 ahn2022 agarwala2024 precipice
 
-.PHONY: demo test lint figures docs clean
+.PHONY: demo test frameworks lint figures docs clean
 
 # Remade when the interpreter or the project's requirements change.
 $(STAMP): pyproject.toml
@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml
 		{ echo "precipice needs Python 3.11 or later: make PYTHON=python3.12"; exit 1; }
 	@if [ ! -x $(BIN)/python ] || [ "$$($(BIN)/python -V)" != "$$($(PYTHON) -V)" ]; then \
 		rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); fi
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cluster]'
 	@touch $@
 
 demo: $(STAMP)
@@ -23,6 +23,11 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+
+# PyTorch and what its adapter is tested against; without them those tests are skipped. The constraint names the CPU build.
+frameworks: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[frameworks]'
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

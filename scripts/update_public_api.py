@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOMS = ("problems", "curvature", "results", "measures", "dynamics", "figures", "studies", "papers", "cli")
+ROOMS = ("problems", "curvature", "results", "measures", "dynamics", "figures", "monitor", "studies", "papers", "cli")
 SNAPSHOT = Path(__file__).resolve().parent.parent / "tests" / "public_api.txt"
 VARIADIC = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
@@ -26,7 +26,8 @@ def describe() -> str:
 def _room(module_name: str) -> Iterator[str]:
     module = importlib.import_module(module_name)
     yield f"{module_name}:"
-    for name, value in sorted(vars(module).items()):
+    lazy = {name: getattr(module, name) for name in getattr(module, "_WITH_JAX", ())}
+    for name, value in sorted((vars(module) | lazy).items()):
         if not name.startswith("_") and not isinstance(value, types.ModuleType):
             yield from (f"    {line}" for line in _lines(name, value))
 

@@ -31,10 +31,10 @@ def layout():
     return Layout(axes, {"lr": 1, "seed": 2}, (loss, count), {"step": [0, 10]}, {"study": "demo"})
 
 
-def commit(store, block):
+def commit(store, block, **how):
     shape, number = store.layout.block_shape(block), 10 * block[0] + block[1]
     loss = np.random.default_rng(number).normal(size=(*shape, 2))
-    return store.commit(block, {"loss": loss, "count": np.full(shape, number)}, np.full(shape, np.int8(2)))
+    return store.commit(block, {"loss": loss, "count": np.full(shape, number)}, np.full(shape, np.int8(2)), **how)
 
 
 def undisturbed(path):
@@ -60,16 +60,26 @@ def work(path, log):
 def die(path, nth):
     """Commit one block, but be killed just before the n-th change of a file below `path`."""
     store, left = CellStore(path), [nth]
+    sys.addaudithook(hook(path, left))
+    commit(store, (0, 0))
 
-    def hook(event, args):
+
+def hook(path, left):
+    def count(event, args):
         is_open = event == "open" and str(args[0]).startswith(path) and args[2] & (os.O_WRONLY | os.O_CREAT)
         if event in CHANGES or is_open:
             left[0] -= 1
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    sys.addaudithook(hook)
-    commit(store, (0, 0))
+    return count
+
+
+def replace(path, nth):
+    """Replace the first block, which failed, but be killed just before the n-th change of a file below `path`."""
+    store, left = CellStore(path), [nth]
+    sys.addaudithook(hook(path, left))
+    commit(store, (0, 0), replace=True)
 
 
 def say(number):
@@ -88,7 +98,7 @@ def serve():
             continue
         child = os.fork()
         if child == 0:
-            {"work": work, "die": die}[name](*args)
+            {"work": work, "die": die, "replace": replace}[name](*args)
             os._exit(0)
         say(child)
 
@@ -182,6 +192,27 @@ def test_killed_before_every_change_of_a_file(server, tmp_path):
     assert len(found) >= 12
     assert found == sorted(found)
     assert (found[0], found[-1]) == (0, 1)
+
+
+def test_killed_before_every_change_of_a_file_while_a_block_is_replaced(server, tmp_path):
+    found, statuses, code = [], set(), -signal.SIGKILL
+    while code:
+        path = tmp_path / str(len(found))
+        store = create_cells(path, layout())
+        failed = {"loss": np.full((1, 2, 2), np.nan), "count": np.full((1, 2), -1)}
+        store.commit((0, 0), failed, np.full((1, 2), np.int8(4)), {(0, 0): "no", (0, 1): "no"})
+        code = order(server, "wait", order(server, "replace", str(path), len(found) + 1))
+        assert code in (0, -signal.SIGKILL)
+        found.append(len(store.done()))
+        assert not store.claim((0, 0))  # the old or the new, never nothing, and whole
+        store.verify()
+        assert store.done() == {(0, 0)}
+        statuses = set(store.statuses()[0, :2].tolist())
+        assert statuses in ({2}, {4})
+        assert (store.failures() == {}) == (statuses == {2}) == np.isfinite(store.dataset()["loss"].values[0, :2]).all()
+        assert [p for p in (path / "blocks/.asides").iterdir() if "replacement" in p.name] == []
+    assert 0 in found  # some are killed while the block is in neither state
+    assert statuses == {2}
 
 
 if __name__ == "__main__":

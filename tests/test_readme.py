@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/curvature.md", "docs/noise_kernel_norm.md", "docs/thresholds.md")
+PAGES = (
+    "README.md",
+    "docs/curvature.md",
+    "docs/device_mesh.md",
+    "docs/monitor_jax.md",
+    "docs/noise_kernel_norm.md",
+    "docs/studies.md",
+    "docs/thresholds.md",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ def ran(name, control=False):
     settings = figure.scales["quick"].settings(None)
     settings = figure.control(settings) if control else settings
     figure.validate(settings)
-    dataset = figure.run(settings, Context(Path("nowhere"), None, "none", quiet))
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = figure.run(settings, Context(Path(folder), None, "none", quiet))
     dataset.attrs["parameters"] = json.dumps(dataclasses.asdict(settings))
     return dataset
 

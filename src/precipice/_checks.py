@@ -51,7 +51,7 @@ def one_of(name: str, value: str, options: Iterable[str]) -> None:
     known = sorted(options)
     if value in known:
         return
-    near = difflib.get_close_matches(value, known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(str(value), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}."
     raise InputError(f"{name} {value!r} is unknown; {hint}")
 

@@ -8,8 +8,10 @@ import precipice
 from precipice.cli.about import fetch, info, list_figures
 from precipice.cli.check import check
 from precipice.cli.demo import demo
+from precipice.cli.grid import status
 from precipice.cli.pictures import gallery, plot
 from precipice.cli.run import run
+from precipice.cli.study import study
 
 app = typer.Typer(
     name="precipice",
@@ -41,6 +43,8 @@ app.command("demo", epilog="Example: precipice demo --out out")(demo)
 app.command("list", epilog="Example: precipice list --json")(list_figures)
 app.command("run", epilog="Example: precipice run shapira2023/fig1 --scale quick --set seeds=1 --out out")(run)
 app.command("check", epilog="Example: precipice check shapira2023/fig1 --out out")(check)
+app.command("study", epilog="Example: precipice study sweep.toml --out sweep.zarr --limit-memory 2GiB --trust")(study)
+app.command("status", epilog="Example: precipice status sweep.zarr --picture sweep.png")(status)
 app.command("plot", epilog="Example: precipice plot out/shapira2023-fig1.zarr --panel sharpness")(plot)
 app.command("gallery", epilog="Example: precipice gallery out")(gallery)
 app.command("info", epilog="Example: precipice info")(info)

@@ -13,6 +13,11 @@ from precipice.curvature.kernel_matrix import KernelSpectrum as KernelSpectrum
 from precipice.curvature.kernel_matrix import kernel_matrix as kernel_matrix
 from precipice.curvature.kernel_matrix import kernel_spectrum as kernel_spectrum
 from precipice.curvature.kernel_matrix import weighted_kernel as weighted_kernel
+from precipice.curvature.mesh import copied as copied
+from precipice.curvature.mesh import split as split
+from precipice.curvature.mesh import spread as spread
+from precipice.curvature.mesh import spread_chunks as spread_chunks
+from precipice.curvature.mesh_kernel import spread_kernel as spread_kernel
 from precipice.curvature.model_curvature import ModelCurvature as ModelCurvature
 from precipice.curvature.noise_trace import gram_trace as gram_trace
 from precipice.curvature.noise_trace import gram_trace_bartlett as gram_trace_bartlett

@@ -12,11 +12,11 @@ from precipice._checks import InputError, at_least
 
 
 class Chunks(eqx.Module):
-    """Examples cut into equal chunks and one shorter rest; make it with `chunked`.
+    """Examples cut into equal chunks and a shorter rest; make it with `chunked`, or on many devices `spread_chunks`.
 
     Args:
         body: the batch with leaves [num, size, ...], or None.
-        rest: the batch with leaves [r, ...], r < size, or None.
+        rest: the batch with leaves [r, ...], `Chunks` of it, or None.
     """
 
     body: PyTree
@@ -60,8 +60,13 @@ def chunked(batch: Any, size: int) -> Chunks:
 
 def _counts(chunks: Chunks) -> tuple[int, int, int]:
     num, size = jax.tree.leaves(chunks.body)[0].shape[:2] if chunks.body is not None else (0, 0)
-    rest = num_examples(chunks.rest) if chunks.rest is not None else 0
-    return num, size, rest
+    return num, size, _length(chunks.rest)
+
+
+def _length(rest: PyTree) -> int:
+    if rest is None:
+        return 0
+    return total_examples(rest) if isinstance(rest, Chunks) else num_examples(rest)
 
 
 def weighted_mean(fn: Callable[[Any], PyTree], chunks: Chunks) -> PyTree:
@@ -75,7 +80,8 @@ def weighted_mean(fn: Callable[[Any], PyTree], chunks: Chunks) -> PyTree:
         summed, _ = jax.lax.scan(lambda acc, c: (jax.tree.map(jnp.add, acc, fn(c)), None), start, chunks.body)
         parts.append(jax.tree.map(lambda a: a * (size / total), summed))
     if rest:
-        parts.append(jax.tree.map(lambda a: a * (rest / total), fn(chunks.rest)))
+        mean = weighted_mean(fn, chunks.rest) if isinstance(chunks.rest, Chunks) else fn(chunks.rest)
+        parts.append(jax.tree.map(lambda a: a * (rest / total), mean))
     return parts[0] if len(parts) == 1 else jax.tree.map(jnp.add, *parts)
 
 
@@ -87,7 +93,7 @@ def concatenated(fn: Callable[[Any], Array], chunks: Chunks) -> Array:
         body = jax.lax.map(fn, chunks.body)
         parts.append(body.reshape(num * size, *body.shape[2:]))
     if rest:
-        parts.append(fn(chunks.rest))
+        parts.append(concatenated(fn, chunks.rest) if isinstance(chunks.rest, Chunks) else fn(chunks.rest))
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
 
 
@@ -99,7 +105,8 @@ def paired(chunks: Chunks, rows: Array) -> Chunks:
         start = num * size
         body = (chunks.body, rows[:start].reshape(num, size, *rows.shape[1:]))
     if chunks.rest is not None:
-        rest = (chunks.rest, rows[start:])
+        own = rows[start:]
+        rest = paired(chunks.rest, own) if isinstance(chunks.rest, Chunks) else (chunks.rest, own)
     return Chunks(body, rest)
 
 

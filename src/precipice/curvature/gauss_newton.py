@@ -8,6 +8,7 @@ from jaxtyping import PyTree
 
 from precipice._types import Params, Scalar
 from precipice.curvature.chunks import Chunks, weighted_mean
+from precipice.curvature.coupled import check_chunks
 from precipice.curvature.operator import AbstractOperator
 
 
@@ -23,6 +24,9 @@ class GaussNewton(AbstractOperator):
         params: the point.
         data: a batch with a leading axis of examples, or `Chunks` of it.
 
+    Raises:
+        InputError: chunks of a problem with BatchNorm.
+
     References: Schraudolph 2002.
     """
 
@@ -30,6 +34,9 @@ class GaussNewton(AbstractOperator):
     loss_of_outputs: Callable[..., Scalar]
     params: Params
     data: Any
+
+    def __check_init__(self):
+        check_chunks(self.outputs, self.data)
 
     @property
     def like(self) -> PyTree:

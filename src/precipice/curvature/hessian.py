@@ -7,6 +7,7 @@ from jaxtyping import PyTree
 
 from precipice._types import Params, Scalar
 from precipice.curvature.chunks import Chunks, weighted_mean
+from precipice.curvature.coupled import check_chunks
 from precipice.curvature.operator import AbstractOperator, Linearised
 
 
@@ -20,6 +21,9 @@ class Hessian(AbstractOperator):
         params: the point.
         chunks: the data in chunks (`curvature.chunked`), to bound memory at one chunk; None calls ``function(params)``.
 
+    Raises:
+        InputError: chunks of a problem with BatchNorm.
+
     Example:
         >>> import jax.numpy as jnp
         >>> op = Hessian(lambda p: 2 * p["a"] ** 2 + p["a"] * p["b"], {"a": jnp.array(1.0), "b": jnp.array(0.0)})
@@ -31,6 +35,9 @@ class Hessian(AbstractOperator):
     function: Callable[..., Scalar]
     params: Params
     chunks: Chunks | None = None
+
+    def __check_init__(self):
+        check_chunks(self.function, self.chunks)
 
     @property
     def like(self) -> PyTree:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from precipice._types import Params
 from precipice.curvature.chunks import Chunks, concatenated, num_examples, paired, weighted_mean
+from precipice.curvature.coupled import check_chunks
 
 
 class Jacobian(eqx.Module):
@@ -20,11 +21,17 @@ class Jacobian(eqx.Module):
         outputs: ``outputs(params, batch) -> [n, C]``, such as ``problem.outputs``.
         params: the point.
         data: a batch with a leading axis of examples, or `Chunks` of it (memory of one chunk).
+
+    Raises:
+        InputError: chunks of a problem with BatchNorm.
     """
 
     outputs: Callable[..., Any]
     params: Params
     data: Any
+
+    def __check_init__(self):
+        check_chunks(self.outputs, self.data)
 
     def mv(self, v: PyTree) -> Float[Array, "n C"]:
         """J v: how the outputs move with the parameters (one forward-mode pass)."""

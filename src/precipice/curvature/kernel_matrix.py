@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from precipice._checks import InputError, at_least, symmetric
 from precipice._types import Params
 from precipice.curvature.chunks import num_examples
+from precipice.curvature.coupled import check_uncoupled
 
 MOST_ROWS = 20_000
 """Rows of a dense kernel: 3.2 GB in float64."""
@@ -49,7 +50,7 @@ def kernel_matrix(outputs: Callable[..., Any], params: Params, data: Any, *, chu
         chunk: how many examples a block holds.
 
     Raises:
-        InputError: a chunk below 1, or more than 20,000 rows.
+        InputError: a chunk below 1, more than 20,000 rows, or outputs of a problem with BatchNorm.
 
     Example:
         >>> import jax.numpy as jnp
@@ -58,6 +59,7 @@ def kernel_matrix(outputs: Callable[..., Any], params: Params, data: Any, *, chu
         [[1.0, 1.0, 0.0], [1.0, 5.0, 2.0], [0.0, 2.0, 1.0]]
     """
     at_least("chunk", chunk, 1)
+    check_uncoupled(outputs, "a per-example kernel")
     like = jax.eval_shape(outputs, params, data)
     check_rows(like.shape[0] * like.shape[1], like.dtype)
     return _kernel(outputs, params, data, min(chunk, like.shape[0]))
@@ -80,7 +82,7 @@ def _kernel(outputs: Callable[..., Any], params: Params, data: Any, chunk: int) 
 
     def block(number):
         picked = jnp.minimum(number * chunk + jnp.arange(chunk), total - 1)  # the last block repeats the last example
-        return _rows(outputs, params, jax.tree.map(lambda a: a[picked], data))
+        return jacobian_rows(outputs, params, jax.tree.map(lambda a: a[picked], data))
 
     like = jax.tree.leaves(jax.eval_shape(block, 0))
     width, dtype = like[0].shape[0], like[0].dtype
@@ -102,7 +104,7 @@ def _kernel(outputs: Callable[..., Any], params: Params, data: Any, chunk: int) 
     return kernel[:rows, :rows]
 
 
-def _rows(outputs: Callable[..., Any], params: Params, batch: Any) -> Any:
+def jacobian_rows(outputs: Callable[..., Any], params: Params, batch: Any) -> Any:
     """Rows of the Jacobian of a batch, example by example: leaves [m C, size of the leaf]."""
 
     def one(example):

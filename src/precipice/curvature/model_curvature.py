@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PyTree
 from precipice._checks import InputError
 from precipice._types import Params
 from precipice.curvature.chunks import Chunks, num_examples, paired, total_examples, weighted_mean
+from precipice.curvature.coupled import check_chunks
 from precipice.curvature.operator import AbstractOperator, Linearised
 
 
@@ -27,7 +28,7 @@ class ModelCurvature(AbstractOperator):
         direction: v [n, C]; a unit vector for the paper's Q_1.
 
     Raises:
-        InputError: a direction of another shape than the outputs.
+        InputError: a direction of another shape than the outputs, or chunks of a problem with BatchNorm.
 
     References: agarwala2022, section 4 and figure 6.
 
@@ -45,6 +46,7 @@ class ModelCurvature(AbstractOperator):
     direction: Float[Array, "n C"]
 
     def __check_init__(self):
+        check_chunks(self.outputs, self.data)
         shape = jnp.shape(self.direction)
         if isinstance(self.data, Chunks):
             wanted = (total_examples(self.data), shape[-1] if len(shape) == 2 else 1)

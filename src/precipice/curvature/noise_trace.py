@@ -26,6 +26,7 @@ from jaxtyping import Array, Float, PyTree
 from precipice._checks import at_least
 from precipice._types import Params, PRNGKey, Scalar
 from precipice.curvature.chunks import Chunks, in_chunks, num_examples, paired, total_examples, weighted_mean
+from precipice.curvature.coupled import check_uncoupled
 from precipice.curvature.ntk import output_roots
 from precipice.curvature.trace import Estimate
 
@@ -44,6 +45,9 @@ def gram_trace(
         data: a batch with a leading axis of examples, or `Chunks` of it: gradients of one chunk are held at a time. On
             a CPU few examples a chunk, whose gradients stay in the cache, are fastest (5 of 267,009 parameters).
 
+    Raises:
+        InputError: outputs of a problem with BatchNorm.
+
     References: agarwala2024, eqs. 11 and 18 (SEOS-9, SEOS-14).
 
     Example:
@@ -54,6 +58,7 @@ def gram_trace(
         >>> float(estimate.value), float(estimate.sem)
         (12.5, 0.0)
     """
+    check_uncoupled(outputs, "a trace of per-example gradients")
     value = _exact(outputs, loss_of_outputs, params, data)
     return Estimate(value, jnp.zeros_like(value))
 
@@ -97,10 +102,11 @@ def gram_trace_hutchinson(
         num: samples; at least 2, for the standard error, which itself is off by 1/sqrt(2 (num - 1)).
 
     Raises:
-        InputError: `num` below 2.
+        InputError: `num` below 2, or outputs of a problem with BatchNorm.
 
     References: Hutchinson 1989.
     """
+    check_uncoupled(outputs, "a trace of per-example gradients")
     at_least("num of a trace", num, 2)
     return _estimate(_hutchinson(outputs, loss_of_outputs, params, data, key, num))
 
@@ -148,10 +154,11 @@ def gram_trace_bartlett(
         num: samples; at least 2, for the standard error, which itself is off by 1/sqrt(2 (num - 1)).
 
     Raises:
-        InputError: `num` below 2.
+        InputError: `num` below 2, or outputs of a problem with BatchNorm.
 
     References: agarwala2024, eq. 130 (SEOS-25); Bartlett 1953; Martens 2020, section 5.
     """
+    check_uncoupled(outputs, "a trace of per-example gradients")
     at_least("num of a trace", num, 2)
     return _estimate(_bartlett(outputs, output_loss, sample_targets, params, data, key, num))
 

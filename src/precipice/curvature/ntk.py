@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PyTree
 
 from precipice._types import Params, Scalar
 from precipice.curvature.chunks import Chunks, concatenated
+from precipice.curvature.coupled import check_chunks
 from precipice.curvature.jacobian import Jacobian
 from precipice.curvature.operator import AbstractOperator
 
@@ -25,12 +26,18 @@ class NTK(AbstractOperator):
         params: the point.
         data: a batch with a leading axis of examples, or `Chunks` of it.
         root: symmetric blocks [n, C, C], or None for the identity.
+
+    Raises:
+        InputError: chunks of a problem with BatchNorm.
     """
 
     outputs: Callable[..., Any]
     params: Params
     data: Any
     root: Float[Array, "n C C"] | None = None
+
+    def __check_init__(self):
+        check_chunks(self.outputs, self.data)
 
     @property
     def like(self) -> PyTree:

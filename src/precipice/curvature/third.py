@@ -7,6 +7,7 @@ from jaxtyping import PyTree
 
 from precipice._types import Params, Scalar
 from precipice.curvature.chunks import Chunks, weighted_mean
+from precipice.curvature.coupled import check_chunks
 
 
 def third_derivative(
@@ -23,6 +24,9 @@ def third_derivative(
         direction: v, shaped like `params`.
         chunks: the data in chunks (`curvature.chunked`), to bound memory at one chunk.
 
+    Raises:
+        InputError: chunks of a problem with BatchNorm.
+
     References: shapira2023, lemma 2 (REV-3).
 
     Example:
@@ -30,6 +34,7 @@ def third_derivative(
         >>> third_derivative(lambda p: p[0] ** 2 * p[1], jnp.array([1.0, 1.0]), jnp.array([1.0, 0.0]))
         Array([0., 2.], dtype=...)
     """
+    check_chunks(function, chunks)
 
     def along(one):
         def second(point):

@@ -55,7 +55,7 @@ def _fine_axes(x: np.ndarray, y: np.ndarray, levels: int) -> tuple[np.ndarray, n
     at_most("levels", levels, MOST_LEVELS, "each doubles both axes")
     _check_axis("x", x)
     _check_axis("y", y)
-    return _refined(x, levels), _refined(y, levels)
+    return refined(x, levels), refined(y, levels)
 
 
 def by_status(found: Settled) -> np.ndarray:
@@ -151,12 +151,13 @@ def basins(
             for leaf, values in zip(jax.tree.leaves(fields), jax.tree.leaves((found, label(found))), strict=True):
                 leaf[missing] = values
             computed |= missing
-            new = _corners(fields[1][::stride, ::stride])
+            new = corners(fields[1][::stride, ::stride])
     settled, labels = fields
     return Basins(fine_x, fine_y, settled.params, settled.step, settled.status, settled.stop_reason, labels, computed)
 
 
-def _refined(axis: np.ndarray, levels: int) -> np.ndarray:
+def refined(axis: np.ndarray, levels: int) -> np.ndarray:
+    """An axis with `levels` halvings of each step: [(n - 1) 2^levels + 1]."""
     axis = np.asarray(axis, float)
     places = np.linspace(0, len(axis) - 1, (len(axis) - 1) * 2**levels + 1)
     return np.interp(places, np.arange(len(axis)), axis)
@@ -182,7 +183,7 @@ def _between(label: np.ndarray) -> np.ndarray:
     return _touching(_mixed(label), 2)
 
 
-def _corners(label: np.ndarray) -> np.ndarray:
+def corners(label: np.ndarray) -> np.ndarray:
     """The corners of cells whose corners differ."""
     return _touching(_mixed(label), 1)
 

@@ -86,7 +86,7 @@ def layerwise_gram(problem: Supervised, params: Params, batch: Any = None) -> Fl
         (20, 20)
     """
     x = (problem.data if batch is None else batch).x
-    _check(problem.network, x)
+    _check(_fully_connected(problem), x)
     check_mean(problem)
     return _gram(problem, params, batch)
 
@@ -116,6 +116,15 @@ def layerwise_gram_trace(problem: Supervised, params: Params, batch: Any = None)
     check_mean(problem)
     value = _trace(problem, params, batch)
     return Estimate(value, jnp.zeros_like(value))
+
+
+def _fully_connected(problem: Supervised) -> FullyConnected:
+    if not isinstance(problem.network, FullyConnected):
+        name = type(problem.network).__name__
+        raise InputError(
+            f"network must be FullyConnected (curvature.kernel_matrix and gram_trace take any); got {name}."
+        )
+    return problem.network
 
 
 def _check(network: FullyConnected, x: Array) -> None:
@@ -149,7 +158,7 @@ def _loss_layers(problem: Supervised, params: Params, batch: Any) -> list[_Layer
     """Layers whose signals begin with the root of the output Hessian of the mean loss."""
     data = problem.data if batch is None else batch
     roots = output_roots(problem.loss_of_outputs, problem.predict(params, data.x), data)
-    return _layers(problem.network, params, data.x, roots / roots.shape[0] ** 0.5)
+    return _layers(_fully_connected(problem), params, data.x, roots / roots.shape[0] ** 0.5)
 
 
 def _layers(network: FullyConnected, params: Params, x: Array, signals: Float[Array, "n C C"]) -> list[_Layer]:

@@ -53,6 +53,31 @@ def optax_threshold(optimiser: Any, memory: PyTree = None) -> Threshold:
         >>> float(optax_threshold(dynamics.gradient_descent(0.5)).edge)
         4.0
     """
+    make, given = _known(optimiser, memory)
+    return _READERS[make](given, memory)
+
+
+def optax_numbers(optimiser: Any, memory: PyTree = None) -> dict[str, Any]:
+    """The arguments of a known optimiser by name, optax's defaults among them, a scheduled learning rate as it is now.
+
+    Args:
+        optimiser: as for `optax_threshold`.
+        memory: its state; may be left out where the learning rate is constant.
+
+    Raises:
+        InputError: as `optax_threshold`.
+
+    Example:
+        >>> from precipice import dynamics
+        >>> numbers = optax_numbers(dynamics.Optimiser(optax.adam, {"learning_rate": 0.5}))
+        >>> float(numbers["learning_rate"]), numbers["b1"]
+        (0.5, 0.9)
+    """
+    return _known(optimiser, memory)[1]
+
+
+def _known(optimiser: Any, memory: PyTree) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """The maker of an optimiser whose threshold is known, and its numbers."""
     make, numbers = _unwrapped(optimiser)
     name = getattr(make, "__name__", repr(make))
     if name in ("lion", "sign_sgd", "signum"):
@@ -65,7 +90,7 @@ def optax_threshold(optimiser: Any, memory: PyTree = None) -> Threshold:
         raise InputError(f"optimiser must have a learning_rate; got {name} with {sorted(numbers)}.")
     if callable(given["learning_rate"]):
         given["learning_rate"] = given["learning_rate"](_part(memory, name, "count").count)
-    return _READERS[make](given, memory)
+    return make, given
 
 
 def _unwrapped(optimiser: Any) -> tuple[Callable[..., Any], dict[str, Any]]:

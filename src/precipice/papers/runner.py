@@ -136,7 +136,8 @@ def _open_partial(request: Request, partial: Path, say: Say) -> float:
         shutil.rmtree(partial)
     elif marker.exists():
         say(f"continuing the interrupted run in {partial}")
-        spent = max(0.0, max(path.stat().st_mtime for path in partial.iterdir()) - _started(marker))
+        written = [*partial.iterdir(), *partial.glob("*.zarr/blocks")]  # checkpoints, and blocks of studies
+        spent = max(0.0, max(path.stat().st_mtime for path in written) - _started(marker))
     elif others := sorted(request.out.glob(f".{request.stem}-*.partial/{_MARKER}")):
         say(f"an interrupted run with other settings, versions or threads is left alone: {others[0].parent}")
     write_bytes(marker, json.dumps({"figure": request.figure.id, "started": time.time() - spent}).encode())

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from precipice._checks import InputError, one_of, positive
@@ -25,6 +25,34 @@ def changed(settings: Any, assignments: Sequence[str]) -> Any:
         one_of("setting", name.strip(), types)
         values[name.strip()] = _read(name.strip(), types[name.strip()], text.strip())
     return dataclasses.replace(settings, **values)
+
+
+def changed_values(settings: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """A mapping of settings with those named in ``name=value`` strings replaced, by values of the same kind.
+
+    Raises:
+        InputError: no ``=``, an unknown name (nearest offered), or a value of another kind.
+
+    Example:
+        >>> changed_values({"num_steps": 100, "rule": "sgd"}, ["num_steps=200"])
+        {'num_steps': 200, 'rule': 'sgd'}
+    """
+    values = dict(settings)
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise InputError(f"a setting must be given as name=value; got {assignment!r}.")
+        one_of("setting", name, values)
+        try:
+            value = text if isinstance(values[name], str) else json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        value = float(value) if isinstance(values[name], float) and type(value) is int else value
+        if type(value) is not type(values[name]):
+            kind = type(values[name]).__name__
+            raise InputError(f"setting {name} must be of the kind {kind}; got {text!r}.")
+        values[name] = value
+    return values
 
 
 def _type_name(annotation: Any) -> str:

@@ -1,5 +1,6 @@
 """Problems: what is trained. Toy losses and real networks are the same type (`problem.py`)."""
 
+from precipice.problems.abstract_network import AbstractNetwork as AbstractNetwork
 from precipice.problems.activations import elu as elu
 from precipice.problems.activations import erf as erf
 from precipice.problems.activations import gelu as gelu
@@ -7,6 +8,16 @@ from precipice.problems.activations import identity as identity
 from precipice.problems.activations import relu as relu
 from precipice.problems.activations import softplus as softplus
 from precipice.problems.activations import tanh as tanh
+from precipice.problems.architectures import Mixer as Mixer
+from precipice.problems.architectures import ResNet as ResNet
+from precipice.problems.architectures import VisionTransformer as VisionTransformer
+from precipice.problems.architectures import batch_norm as batch_norm
+from precipice.problems.architectures import layer_norm as layer_norm
+from precipice.problems.architectures import mixer_s16 as mixer_s16
+from precipice.problems.architectures import resnet18 as resnet18
+from precipice.problems.architectures import resnet50 as resnet50
+from precipice.problems.architectures import running as running
+from precipice.problems.architectures import vit_s16 as vit_s16
 from precipice.problems.data import Dataset as Dataset
 from precipice.problems.data import binary_pair as binary_pair
 from precipice.problems.data import centre as centre

@@ -8,11 +8,12 @@ from jaxtyping import Array, Float
 
 from precipice._checks import InputError, at_least
 from precipice._types import Params, PRNGKey
+from precipice.problems.abstract_network import AbstractNetwork
 from precipice.problems.activations import tanh
 from precipice.problems.initialisations import LECUN, Initialisation
 
 
-class FullyConnected(eqx.Module):
+class FullyConnected(AbstractNetwork):
     """f(x) = W_L s(W_{L-1} ... s(W_1 x + b_1) ...) + b_L, with s the activation; none follows the last layer.
 
     Parameters are a tuple of dictionaries, one a layer: ``weight`` [fan_in, fan_out] and, with biases, ``bias``
@@ -46,6 +47,19 @@ class FullyConnected(eqx.Module):
         for width in self.widths:
             at_least("each of widths", width, 1)
 
+    @property
+    def couples_examples(self) -> bool:
+        """Never."""
+        return False
+
+    def check(self, shape: tuple[int, ...], outputs: int) -> None:
+        """Refuse data of another shape."""
+        if len(shape) != 2:
+            raise InputError(f"x must have shape [n, features] (layout=flat for images); got {shape}.")
+        ends, shapes = (self.widths[0], self.widths[-1]), (shape[1], outputs)
+        if ends != shapes:
+            raise InputError(f"widths must begin and end with the data's (inputs, outputs) {shapes}; got {ends}.")
+
     def init(self, key: PRNGKey, dtype) -> Params:
         """Parameters drawn with `key` in precision `dtype`."""
         layers = []
@@ -58,6 +72,10 @@ class FullyConnected(eqx.Module):
                 layer["bias"] = self.initialisation.bias(bias_key, fan_in, fan_out, dtype)
             layers.append(layer)
         return tuple(layers)
+
+    def many(self, params: Params, x: Float[Array, "n inputs"]) -> Float[Array, "n outputs"]:
+        """The outputs for n examples."""
+        return jax.vmap(self, in_axes=(None, 0))(params, x)
 
     def __call__(self, params: Params, x: Float[Array, "inputs"]) -> Float[Array, "outputs"]:
         """The outputs for one example [inputs]; vmap it for many."""

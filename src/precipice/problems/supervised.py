@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 
 from precipice._checks import InputError
 from precipice._types import Params, PRNGKey, Scalar
+from precipice.problems.abstract_network import AbstractNetwork
 from precipice.problems.data.dataset import Dataset
 from precipice.problems.losses import mean_logistic, mean_softmax_cross_entropy
-from precipice.problems.network import FullyConnected
 from precipice.problems.problem import AbstractProblem
 
 
@@ -21,8 +21,8 @@ class Supervised(AbstractProblem):
     """Fit `network` to `data` under `output_loss`: L(theta) = output_loss(f(theta, x), y), a mean over the examples.
 
     Args:
-        network: the model.
-        data: inputs [n, features], targets [n, outputs].
+        network: the model, such as `FullyConnected` or one of `problems.architectures`.
+        data: inputs [n, ...], targets [n, outputs].
         output_loss: a function of `problems.losses`, or any mean over examples of (outputs [n, C], targets [n, C]).
 
     Raises:
@@ -37,27 +37,27 @@ class Supervised(AbstractProblem):
         ()
     """
 
-    network: FullyConnected
+    network: AbstractNetwork
     data: Dataset
     output_loss: Callable = eqx.field(static=True)
 
     def __check_init__(self):
         if isinstance(self.data.x, jax.Array | np.ndarray):
-            if self.data.x.ndim != 2:
-                raise InputError(f"x must have shape [n, features] (layout=flat for images); got {self.data.x.shape}.")
-            ends = (self.network.widths[0], self.network.widths[-1])
-            shapes = (self.data.x.shape[1], self.data.y.shape[1])
-            if ends != shapes:
-                raise InputError(f"widths must begin and end with the data's (inputs, outputs) {shapes}; got {ends}.")
+            self.network.check(self.data.x.shape, self.data.y.shape[1])
             _check_targets(self.output_loss, self.data.y)
+
+    @property
+    def couples_examples(self) -> bool:
+        """Whether the outputs of an example depend on the rest of its batch (BatchNorm)."""
+        return self.network.couples_examples
 
     def init(self, key: PRNGKey) -> Params:
         """Parameters drawn with `key`, in the precision of the data."""
         return self.network.init(key, self.data.x.dtype)
 
-    def predict(self, params: Params, x: Float[Array, "n inputs"]) -> Float[Array, "n outputs"]:
+    def predict(self, params: Params, x: Float[Array, "n ..."]) -> Float[Array, "n outputs"]:
         """The network's outputs for n examples."""
-        return jax.vmap(self.network, in_axes=(None, 0))(params, x)
+        return self.network.many(params, x)
 
     def outputs(self, params: Params, batch: Any = None) -> Float[Array, "n outputs"]:
         """The network's outputs on `batch` (any object with fields x and y), by default on all the data."""

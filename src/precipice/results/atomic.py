@@ -96,10 +96,13 @@ def asides(target: Path, kind: str) -> list[Path]:
 
 
 def is_abandoned(aside: Path) -> bool:
-    """Whether the writer of a hidden name is dead: no such process on this host, or no change for a day."""
+    """Whether the writer of a hidden name is dead: no such process on this host; of another host, no change for a day.
+
+    Here the clock has no say: when it jumps by a day, those who write live on.
+    """
     pid, where, _ = aside.name.rsplit("-", 3)[1:]
-    if where == host() and not is_alive(int(pid)):
-        return True
+    if where == host():
+        return not is_alive(int(pid))
     try:
         return time.time() - aside.lstat().st_ctime > _DAY
     except OSError:

@@ -1,11 +1,11 @@
 """The files of a store of cells: how it is born, how a block is committed to it, and how a damaged chunk is noticed.
 
-A Zarr 3 group, one array a variable, one chunk a block (``name/c.0.3``), each chunk ending in a CRC32C. The
-group ``blocks`` holds an empty marker ``0.3.done`` for each committed block, which says that every chunk of it
-is whole and on disk; if cells failed, the marker holds their messages. Files that never change (metadata,
-coordinates) are sealed by the checksums in the root attributes (`checksums.py`).
+A Zarr 3 group, one array a variable, one chunk a block (``name/c.0.3``), each chunk ending in a CRC32C. The group
+``blocks`` holds a marker ``0.3.done`` for each committed block: every chunk of it is whole and on disk; if cells
+failed, it holds their messages. Files that never change are sealed by checksums in the root (`checksums.py`).
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -127,7 +127,8 @@ def commit(
     """Put the chunks of a block in place and mark it done; False if it was done before, unless it is to be replaced.
 
     All is written aside and synced. Then, one process at a time for each block, the files take their names,
-    status last, and the marker follows when the disk holds them: no mixture of two writers is ever marked.
+    status last, and the marker follows: no mixture of two writers is ever marked. What replaces a block has a name
+    of its own until it is in place, so that `finish` finds it if we are killed.
 
     Raises:
         OSError: it could not be written; the block is not done.
@@ -141,22 +142,42 @@ def commit(
         contents = (*chunks.values(), marker)
         _together(atomic.write_synced, [aside / str(i) for i in range(len(contents))], contents)
         with exclusive(folder / BLOCKS, 1 + index):
-            if replace:
-                _unmark(folder, block)
-            return _put_in_place(folder, aside, list(chunks), _marker(folder, block))
+            _finish(folder, block, list(chunks))
+            if not is_done(folder, block):
+                _put_in_place(folder, aside, list(chunks), _marker(folder, block))
+            elif replace:
+                os.replace(aside, _replacement(folder, block))
+                atomic.sync_directory(asides)
+                _finish(folder, block, list(chunks))
+            else:
+                return False
+        return True
     finally:
         atomic.remove(aside)
 
 
-def _put_in_place(folder: Path, aside: Path, names: list[str], marker: Path) -> bool:
-    if marker.exists():
-        return False
+def _put_in_place(folder: Path, aside: Path, names: Sequence[str], marker: Path, *, begun: bool = False) -> None:
     for i, name in enumerate(names):
-        os.replace(aside / str(i), folder / name)
+        if not begun or (aside / str(i)).exists():  # else it has moved before its writer was killed
+            os.replace(aside / str(i), folder / name)
     _together(atomic.sync_directory, sorted({(folder / name).parent for name in names}))
     os.replace(aside / str(len(names)), marker)
     atomic.sync_directory(marker.parent)
-    return True
+
+
+def finish(folder: Path, block: Block, index: int, names: Sequence[str]) -> None:
+    """Put a block's replacement in place whose writer was killed before it was; `names` as `encode` orders them."""
+    if _replacement(folder, block).exists():
+        with exclusive(folder / BLOCKS, 1 + index):
+            _finish(folder, block, names)
+
+
+def _finish(folder: Path, block: Block, names: Sequence[str]) -> None:
+    aside = _replacement(folder, block)
+    if (aside / str(len(names))).exists():  # the marker, which moves last
+        _unmark(folder, block)
+        _put_in_place(folder, aside, names, _marker(folder, block), begun=True)
+    atomic.remove(aside)
 
 
 def _together(write: Callable[..., None], *args: Sequence[Any]) -> None:
@@ -171,7 +192,16 @@ def _together(write: Callable[..., None], *args: Sequence[Any]) -> None:
 def forget(folder: Path, block: Block, index: int) -> None:
     """Take the marker of a block away: it is missing from now on."""
     with exclusive(folder / BLOCKS, 1 + index):
+        aside = atomic.aside_name(folder / BLOCKS / ASIDES / "commit", "tmp")
+        with contextlib.suppress(FileNotFoundError):  # away in one step, lest the rest be taken for half in place
+            os.replace(_replacement(folder, block), aside)
+        atomic.remove(aside)
         _unmark(folder, block)
+
+
+def _replacement(folder: Path, block: Block) -> Path:
+    """Where the files lie that are to replace a block, whole and on disk, until they are in place."""
+    return folder / BLOCKS / ASIDES / f"{block_name(block)}.replacement"
 
 
 def _unmark(folder: Path, block: Block) -> None:

@@ -7,7 +7,7 @@ in the arrays, and a damaged chunk is refused by name. How it lies on disk: `cel
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +101,11 @@ class CellStore:
         self._arrays: tuple[Any, dict[str, Any]] | None = None
 
     @property
+    def path(self) -> Path:
+        """Of the folder, absolute."""
+        return self._folder
+
+    @property
     def layout(self) -> Layout:
         """Axes, blocks, variables and key."""
         return self._layout
@@ -127,6 +132,8 @@ class CellStore:
         with self._writing():
             self._check_unchanged()
             mine = self._leases.claim(name, lease)
+            if mine:
+                cell_files.finish(self._folder, block, self._index(block), self._chunk_names(block))
             if mine and cell_files.is_done(self._folder, block):
                 self._leases.release(name)
                 return False
@@ -165,7 +172,7 @@ class CellStore:
             status: DONE, DIVERGED or FAILED, int8 [*block].
             messages: one line for each FAILED cell, by its index in the whole grid.
             replace: put it in the place of what was done before, as a retry of failed cells does; killed within
-                the few milliseconds that this takes, the block is missing.
+                the few milliseconds that this takes, the block is missing until someone claims it, who finishes.
 
         Cost: the same for any number of cells that are stored already: two syncs a variable.
 
@@ -196,14 +203,14 @@ class CellStore:
         """
         return self.dataset()[STATUS].to_numpy()
 
-    def failures(self) -> dict[tuple[int, ...], str]:
-        """The message of every FAILED cell, by its index in the grid.
+    def failures(self, blocks: Iterable[Block] | None = None) -> dict[tuple[int, ...], str]:
+        """The message of every FAILED cell, by its index in the grid; of these done blocks only, where given.
 
         Raises:
             StoreError: a block is damaged.
         """
         found: dict[tuple[int, ...], str] = {}
-        for block in sorted(self.done()):
+        for block in sorted(self.done()) if blocks is None else blocks:
             found |= cell_files.messages(self._folder, block, self._shown)
         return found
 
@@ -252,8 +259,9 @@ class CellStore:
 
         if self._arrays is None:
             store, files = memory(self._files, read_only=False)
-            group = zarr.open_group(store, mode="r+", zarr_format=3)
-            self._arrays = {name: group[name] for name in values}, files
+            with zarr.config.set({"array.write_empty_chunks": True}):  # a block of fill values has its files, too
+                group = zarr.open_group(store, mode="r+", zarr_format=3)
+                self._arrays = {name: group[name] for name in values}, files
         return cell_files.encode(*self._arrays, self._layout, block, values)
 
     def _done_blocks(self) -> "DoneBlocks":
@@ -272,6 +280,9 @@ class CellStore:
     def _check_unchanged(self) -> None:
         if cell_files.birth(self._folder) != self._birth:
             raise StoreError(f"Store '{self._shown}' was extended by another process; open it again.")
+
+    def _chunk_names(self, block: Block) -> list[str]:
+        return [cell_files.chunk_name(name, block, own) for name, own in self._layout.num_own().items()]
 
     def _index(self, block: Block) -> int:
         return int(np.ravel_multi_index(block, self._layout.num_blocks))

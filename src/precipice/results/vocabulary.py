@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from precipice._checks import InputError, one_of
-from precipice.results import stochastic_vocabulary, theory_vocabulary
+from precipice.results import monitor_vocabulary, stochastic_vocabulary, theory_vocabulary
 from precipice.results.variable import Dimension, Status, StopReason, Variable
 
 _DIMENSIONS = (
@@ -18,7 +18,13 @@ _DIMENSIONS = (
 )
 
 DIMENSIONS: dict[str, Dimension] = {
-    d.name: d for d in (*_DIMENSIONS, *theory_vocabulary.DIMENSIONS, *stochastic_vocabulary.DIMENSIONS)
+    d.name: d
+    for d in (
+        *_DIMENSIONS,
+        *theory_vocabulary.DIMENSIONS,
+        *stochastic_vocabulary.DIMENSIONS,
+        *monitor_vocabulary.DIMENSIONS,
+    )
 }
 """Known axes by name. A sweep may add axes of any other name (width, batch_size, ...)."""
 
@@ -181,7 +187,13 @@ _VARIABLES = (
 )
 
 VARIABLES: dict[str, Variable] = {
-    v.name: v for v in (*_VARIABLES, *theory_vocabulary.VARIABLES, *stochastic_vocabulary.VARIABLES)
+    v.name: v
+    for v in (
+        *_VARIABLES,
+        *theory_vocabulary.VARIABLES,
+        *stochastic_vocabulary.VARIABLES,
+        *monitor_vocabulary.VARIABLES,
+    )
 }
 """Every result that precipice itself writes, by name."""
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure as Picture
 
+    from precipice.studies import Study
+
 PANELS = ("first-size", "second-size")
 
 BELOW = 1.5
@@ -98,51 +100,68 @@ def validate(settings: Settings) -> None:
     at_least("num_steps", settings.num_steps, 1)
 
 
-def run(settings: Settings, context: Context) -> "xarray.Dataset":
-    """Where each cell of each draw ends; the draws one after the other, since each has its own Q."""
+def study(settings: Settings, data_dir: Path | None = None) -> "Study":  # noqa: ARG001
+    """Where each cell of each draw ends. A block draws a model once for all scales, and a step is one product for them.
+
+    The number of a draw is the seed of its model: `cell` takes nothing from the study's key.
+    """
+    from precipice.studies import Axis, Study, counted
+
+    axes = (
+        Axis("model_size", range(len(models.sizes(settings.sizes))), splits=True),
+        counted("draw", settings.draws),
+        Axis("output_scale", np.geomspace(settings.output_low, settings.output_high, settings.grid).tolist()),
+        Axis(
+            "jacobian_scale_squared", np.linspace(settings.jacobian_low, settings.jacobian_high, settings.grid).tolist()
+        ),
+    )
+    return Study(
+        "agarwala2022/fig4",
+        cell,
+        axes,
+        MEASURED,
+        {"sizes": settings.sizes, "num_steps": settings.num_steps},
+        claims=CLAIMS,
+        key_axes=(),
+        precision=settings.precision,
+    )
+
+
+MEASURED = ("rescaled_kernel_start", "rescaled_kernel_end", "steps_taken")
+
+
+def cell(key, *, model_size: int, draw, output_scale, jacobian_scale_squared, sizes: str, num_steps: int):  # noqa: ARG001
+    """The results named `MEASURED` of one draw at one pair of scales."""
     import jax
-
-    from precipice.results import Status, to_dataset
-
-    sizes = models.sizes(settings.sizes)
-    outputs = np.geomspace(settings.output_low, settings.output_high, settings.grid)
-    squares = np.linspace(settings.jacobian_low, settings.jacobian_high, settings.grid)
-    found = []
-    with context.progress("draws", len(sizes) * settings.draws) as report:
-        for size in sizes:
-            plane = jax.jit(lambda key, size=size: _plane(size, outputs, squares, settings.num_steps, key))
-            for draw in range(settings.draws):
-                found.append(jax.device_get(plane(jax.random.key(draw))))
-                report(len(found), models.label(*size))
-    shape = (len(sizes), settings.draws, settings.grid, settings.grid)
-    ends = models.Ends(*(np.moveaxis(np.stack(column).reshape(shape), 1, -1) for column in zip(*found, strict=True)))
-    saved = {
-        "rescaled_kernel_start": ends.start,
-        "rescaled_kernel_end": ends.end,
-        "steps_taken": ends.steps,
-        "status": np.where(models.diverged(ends), int(Status.DIVERGED), int(Status.DONE)),
-        "model_outputs": np.array([d for d, _ in sizes]),
-        "model_params": np.array([p for _, p in sizes]),
-    }
-    sweep = {"model_size": range(len(sizes)), "output_scale": outputs, "jacobian_scale_squared": squares}
-    return to_dataset(saved, coords={**sweep, "draw": range(settings.draws)})
-
-
-def _plane(size: tuple[int, int], outputs: np.ndarray, squares: np.ndarray, num_steps: int, key) -> models.Ends:
-    """`models.Ends` of one draw at all scales."""
     import jax.numpy as jnp
 
     from precipice import measures
+    from precipice.results import Status
 
-    unit = models.unit_rows(*size, key)
-    mesh = np.meshgrid(outputs, squares**0.5, indexing="ij")
-    scales = measures.rescaled_scales(*size, output=jnp.array(mesh[0].ravel()), jacobian=jnp.array(mesh[1].ravel()))
-    return models.ends(unit, jnp.asarray(scales.output), jnp.asarray(scales.jacobian), num_steps)
+    size = models.sizes(sizes)[model_size]
+    unit = models.unit_rows(*size, jax.random.key(draw))
+    scales = measures.rescaled_scales(*size, output=output_scale, jacobian=jnp.sqrt(jacobian_scale_squared))
+    found = models.end(unit, scales.output, scales.jacobian, num_steps)
+    status = jnp.where(found.loss < models.DIVERGED, int(Status.DONE), int(Status.DIVERGED))
+    return {**dict(zip(MEASURED, (found.start, found.end, found.steps), strict=True)), "status": status}
+
+
+def run(settings: Settings, context: Context) -> "xarray.Dataset":
+    """Where each cell of each draw ends; all scales of a draw are one block of the study."""
+    from precipice.papers.studied import studied
+    from precipice.results import to_dataset
+
+    chunk = {"model_size": 1, "draw": 1, "output_scale": settings.grid, "jacobian_scale_squared": settings.grid}
+    found = studied(study(settings), context, chunk=chunk).transpose(..., "draw")
+    sizes = models.sizes(settings.sizes)
+    saved = {name: found[name].values for name in (*MEASURED, "status")}
+    saved |= {"model_outputs": np.array([d for d, _ in sizes]), "model_params": np.array([p for _, p in sizes])}
+    return to_dataset(saved, coords={str(name): found[name].values for name in found["status"].dims})
 
 
 def medians(dataset: "xarray.Dataset", name: str = "rescaled_kernel_end") -> np.ndarray:
     """The median over draws, a diverged run counting as infinite [sizes, output scales, Jacobian scales]."""
-    values = dataset[name].values
+    values = dataset[name].transpose("model_size", "output_scale", "jacobian_scale_squared", "draw").values
     return np.median(np.where(np.isnan(values), np.inf, values), axis=-1)
 
 
@@ -201,7 +220,8 @@ def _corner(dataset: "xarray.Dataset") -> float:
     """Fraction of the runs that diverge at the largest scales."""
     from precipice.results import Status
 
-    return float((dataset["status"].values[:, -1, -1] == int(Status.DIVERGED)).mean())
+    last = dataset["status"].isel(output_scale=-1, jacobian_scale_squared=-1)
+    return float((last.values == int(Status.DIVERGED)).mean())
 
 
 CLAIMS = (

@@ -114,6 +114,15 @@ def ends(rows: "Rows", output: Any, jacobian: Any, num_steps: int) -> Ends:
     return Ends(jax.vmap(top)(output, jacobian, jnp.zeros_like(state.params)), found, losses, state.step)
 
 
+def end(rows: "Rows", output: Any, jacobian: Any, num_steps: int) -> Ends:
+    """`ends` of one cell, to be mapped over scales and draws: what depends on `rows` alone is computed once."""
+    import jax
+    import jax.numpy as jnp
+
+    found = ends(rows, jnp.asarray(output)[None], jnp.asarray(jacobian)[None], num_steps)
+    return jax.tree.map(lambda leaf: leaf[0], found)
+
+
 def diverged(found: Ends) -> np.ndarray:
     """Which runs diverged."""
     return ~(np.asarray(found.loss) < DIVERGED)

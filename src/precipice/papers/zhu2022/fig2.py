@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from precipice._checks import InputError, at_least
 from precipice.figures.claims import Claim
 from precipice.papers.figure import NO_DATA, Context, Figure, Scale
-from precipice.papers.zhu2022 import grids
+from precipice.papers.zhu2022 import grids, start_tiles
 from precipice.papers.zhu2022.networks import check_degree, parse_starts
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def paper_settings(data_dir: Path | None = None) -> Settings:  # noqa: ARG001
         x_high=4.0,
         y_low=0.01,
         y_high=4.0,
-        grid=1000,
+        grid=2000,
         grid_steps=50_000,
     )
 
@@ -95,7 +95,7 @@ def validate(settings: Settings) -> None:
     grids.check_grid(settings)
 
 
-def run(settings: Settings, context: Context) -> "xarray.Dataset":  # noqa: ARG001
+def run(settings: Settings, context: Context) -> "xarray.Dataset":
     """Trajectories at each learning rate from one start, and the ends of a grid of starts at one learning rate."""
     import numpy as np
 
@@ -109,9 +109,7 @@ def run(settings: Settings, context: Context) -> "xarray.Dataset":  # noqa: ARG0
     del saved["status"]  # the grid's is kept; a trajectory that diverges shows as NaN
     orbits = to_dataset(saved, coords={"lr": lrs, "step": range(settings.num_steps + 1), "entry": range(2)})
     x, y = grids.grid_of(settings)
-    cells = to_dataset(
-        grids.final_sharpness(settings, settings.degree, settings.lr), coords={"start_x": x, "start_y": y}
-    )
+    cells = to_dataset(start_tiles.final_sharpness(settings, context), coords={"start_x": x, "start_y": y})
     scalars = {"edge": np.array(2 / settings.lr), "edge_entries": edge_minima(settings.degree, settings.lr)}
     return orbits.merge(cells).merge(to_dataset(scalars, coords={"minimum": range(1), "entry": range(2)}))
 
@@ -216,7 +214,7 @@ FIGURE = Figure(
     panels=PANELS,
     scales={
         "quick": Scale(quick_settings, "6 seconds", NO_DATA),
-        "paper": Scale(paper_settings, "30 seconds", NO_DATA),
+        "paper": Scale(paper_settings, "2 minutes", NO_DATA),
     },
     validate=validate,
     run=run,

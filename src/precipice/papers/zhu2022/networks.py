@@ -1,5 +1,6 @@
 """Scalar networks of two distinct entries x and y as the figures of zhu2022 run them: from starts to their ends."""
 
+import functools
 from typing import TYPE_CHECKING
 
 from precipice._checks import InputError, at_least, positive
@@ -88,11 +89,10 @@ def ends(degree: int, starts: "np.ndarray", lr: float, num_steps: int) -> "dict[
     import jax.numpy as jnp
     import numpy as np
 
-    from precipice import dynamics, measures
+    from precipice import dynamics
     from precipice.results import Status
 
-    problem = scalar_network(degree)
-    process = dynamics.Descent(problem, dynamics.gradient_descent(lr))
+    process = dynamics.Descent(scalar_network(degree), dynamics.gradient_descent(lr))
     flat = starts.reshape(-1, 2)
     params = jnp.asarray(flat[:, [0, 1, 1]] if degree == 3 else flat)
     check_every = max(steps for steps in range(1, 65) if num_steps % steps == 0)
@@ -104,9 +104,7 @@ def ends(degree: int, starts: "np.ndarray", lr: float, num_steps: int) -> "dict[
         num_steps=num_steps,
         check_every=check_every,
     )
-    probe, first = measures.scalar_network_probe(problem), process.init(jax.random.key(0))
-    last = jax.jit(jax.vmap(lambda point: probe(first._replace(params=point))))(found.params)
-    two = jax.jit(jax.vmap(lambda point: process.step(process.step(first._replace(params=point))).params))(params)
+    last, two = _compiled()(process, found.params, params)
     done = found.status == int(Status.DONE)
     saved = {
         "final_sharpness": np.where(done, last["sharpness"], np.nan),
@@ -115,3 +113,21 @@ def ends(degree: int, starts: "np.ndarray", lr: float, num_steps: int) -> "dict[
         "two_step_movement": np.asarray(two)[:, :2] - flat,
     }
     return {name: value.reshape(*starts.shape[:-1], *value.shape[1:]) for name, value in saved.items()}
+
+
+@functools.cache
+def _compiled():
+    """The function of (process, last params [n], first params [n]) that gives (what is measured last, third params)."""
+    import equinox as eqx
+    import jax
+
+    from precipice import measures
+
+    @eqx.filter_jit
+    def measured(process, last, first):
+        probe, state = measures.scalar_network_probe(process.problem), process.init(jax.random.key(0))
+        ended = jax.vmap(lambda point: probe(state._replace(params=point)))(last)
+        two = jax.vmap(lambda point: process.step(process.step(state._replace(params=point))).params)(first)
+        return ended, two
+
+    return measured

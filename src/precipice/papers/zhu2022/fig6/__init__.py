@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from precipice.papers.figure import NO_DATA, Context, Figure, Scale
+from precipice.papers.zhu2022.fig6.boundary import border
 from precipice.papers.zhu2022.fig6.claims import CLAIMS
 from precipice.papers.zhu2022.fig6.picture import PANELS, plot
 from precipice.papers.zhu2022.fig6.settings import EVERY, Settings, control, paper_settings, quick_settings, validate
@@ -11,36 +12,10 @@ from precipice.papers.zhu2022.networks import parse_starts, scalar_network
 if TYPE_CHECKING:
     import xarray
 
-AT_REST = 1e-12
-"""A start of the grid whose loss comes below this does not diverge."""
-
 
 def run(settings: Settings, context: Context) -> "xarray.Dataset":
     """The basins over a grid, one trajectory, and the attractors of the cubic map."""
-    return _boundary(settings, context).merge(_trajectory(settings)).merge(_diagram(settings))
-
-
-def _boundary(settings: Settings, context: Context) -> "xarray.Dataset":
-    import jax
-    import numpy as np
-
-    from precipice import dynamics
-    from precipice.results import to_dataset
-
-    check_every = max(steps for steps in range(1, 65) if settings.grid_steps % steps == 0)
-    found = dynamics.basins(
-        dynamics.Descent(scalar_network(4), dynamics.gradient_descent(settings.grid_lr)),
-        np.linspace(settings.x_low, settings.x_high, settings.grid),
-        np.linspace(settings.y_low, settings.y_high, settings.grid),
-        key=jax.random.key(0),  # descent draws nothing
-        converged=dynamics.LossBelow(AT_REST),
-        num_steps=settings.grid_steps,
-        levels=settings.levels,
-        check_every=check_every,
-        progress=context.progress,
-    )
-    saved = {"end_status": found.status, "start_computed": found.computed.astype(np.int8)}
-    return to_dataset(saved, coords={"start_x": found.x, "start_y": found.y})
+    return border(settings, context).merge(_trajectory(settings)).merge(_diagram(settings))
 
 
 def _trajectory(settings: Settings) -> "xarray.Dataset":

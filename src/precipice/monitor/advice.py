@@ -1,0 +1,190 @@
+"""What follows from the measurements: each advice with its number, its reason and its caveat.
+
+To add one:
+1. Write a function ``(history) -> Advice | None`` here, None where what it needs was not measured.
+2. Compute its number in `limits.py`, with a test against the formula of `measures`.
+3. Enter it in `_ADVICES`; name loss, estimator and convention in its sentences.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from precipice.monitor.history import History
+from precipice.monitor.limits import balanced_batch_size, curvature_factor
+from precipice.monitor.phase import with_error
+from precipice.monitor.reading import Reading
+
+SQUARED_BAND = (0.4, 0.8)
+"""Median trace estimate of the best test errors: ResNet-18 on CIFAR-10, squared loss (agarwala2024, figure 6)."""
+
+CROSS_ENTROPY_BAND = (0.5, 2.0)
+"""Outside of it inefficient or unstable: ResNet-50 and ViT on ImageNet (agarwala2024, appendix D.7)."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A sentence to act on.
+
+    Args:
+        name: what it is about: ``largest_stable_lr``, ``noise_limit_lr``, ``lr_range`` or ``balanced_batch_size``.
+        value: the number, or (low, high); of the first group where there are several.
+        text: the advice.
+        reason: the measured numbers and the formula.
+        caveat: what it does not know.
+    """
+
+    name: str
+    value: float | tuple[float, float]
+    text: str
+    reason: str
+    caveat: str
+
+    def __str__(self) -> str:
+        return f"{self.text} Why: {self.reason} But: {self.caveat}"
+
+
+def advice(history: History) -> tuple[Advice, ...]:
+    """All advice that the latest measurements allow.
+
+    Raises:
+        InputError: the history holds no reading.
+
+    Example:
+        >>> from precipice.monitor.reading import Rates
+        >>> from precipice.monitor.setting import Setting
+        >>> reading = Reading(9, (Rates(0.1, 20.0),), {"normalised_sharpness": 0.5, "noise_kernel_norm_estimate": 0.2})
+        >>> history = History(Setting("squared", "sgd", batch_size=32, num_examples=1000), (reading,))
+        >>> for one in advice(history):
+        ...     print(one.name, np.round(one.value, 9).tolist())
+        largest_stable_lr 0.2
+        noise_limit_lr 0.5
+        lr_range [0.2, 0.4]
+        balanced_batch_size 12.8
+    """
+    _ = history.last
+    found = (one(history) for one in _ADVICES)
+    return tuple(one for one in found if one is not None)
+
+
+def _largest_stable_lr(history: History) -> Advice | None:
+    reading, setting = history.latest("normalised_sharpness"), history.setting
+    if reading is None or not np.isfinite(reading["normalised_sharpness"]):
+        return None
+    factor = curvature_factor(reading["normalised_sharpness"], reading.rates)
+    value = reading.lr * factor
+    limit = "no direction of positive curvature sets a limit" if np.isinf(factor) else f"{value:.3g} at most"
+    adaptive = "preconditioner" if "preconditioned_sharpness" in reading.values else ""
+    return Advice(
+        "largest_stable_lr",
+        value,
+        f"Learning rate: {limit}{_others(reading, factor)}, by the curvature of the mean loss at step {reading.step}.",
+        f"the normalised sharpness of {setting.optimiser} is {with_error(reading, 'normalised_sharpness')} (1 is its "
+        f"edge; Hessian of the {setting.loss} loss on {setting.num_examples:,} probe examples, {setting.mode}); the "
+        f"edge goes as 1/lr.",
+        "the sharpness moves towards the edge as training goes on (progressive sharpening), and trainings at the edge "
+        "often converge"
+        + (f"; it holds for the {adaptive} as it is now, which adapts" if adaptive else "")
+        + ". The noise of batches is another limit.",
+    )
+
+
+def _noise_limit_lr(history: History) -> Advice | None:
+    reading, setting = _noisy(history), history.setting
+    if reading is None:
+        return None
+    value = reading.lr / reading["noise_kernel_norm_estimate"]
+    caveat = "the estimate is for small learning rates and eigenvectors that favour no example; the true edge is lower"
+    if setting.loss == "cross-entropy":
+        caveat = (
+            "under cross-entropy the measured threshold of this estimate was near 2, not 1 (agarwala2024, appendix D.7:"
+            " ResNet-50, ViT, SGD with momentum)"
+        )
+    caveat += ". It is for batches that are a small part of the data: the full batch has no noise."
+    return Advice(
+        "noise_limit_lr",
+        value,
+        f"Learning rate: {value:.3g} at most{_others(reading, value / reading.lr)}, by the noise of batches of "
+        f"{setting.batch_size:,}.",
+        f"K is {with_error(reading, 'noise_kernel_norm_estimate')} at step {reading.step} and 1 at the stochastic edge;"
+        f" {setting.convention}; K goes as lr.",
+        caveat + _untested(reading),
+    )
+
+
+def _lr_range(history: History) -> Advice | None:
+    reading, setting = _noisy(history), history.setting
+    if reading is None or setting.loss == "other":
+        return None
+    low, high = SQUARED_BAND if setting.loss == "squared" else CROSS_ENTROPY_BAND
+    now = reading["noise_kernel_norm_estimate"]
+    median = float(np.nanmedian(history.row("noise_kernel_norm_estimate")))
+    value = (reading.lr * low / now, reading.lr * high / now)
+    source = {
+        "squared": "the best test errors of ResNet-18 on CIFAR-10 with squared loss (SGD with momentum, cosine "
+        "schedule) had a median trace estimate in [0.4, 0.8] (agarwala2024, figure 6); for the exact K at the end of "
+        "training on two-class MNIST the good range was [0.6, 0.8] (figure 5)",
+        "cross-entropy": "ResNet-50 and ViT on ImageNet with cross-entropy trained inefficiently below a trace estimate"
+        " of 0.5 and unstably above 2 (agarwala2024, appendix D.7)",
+    }[setting.loss]
+    return Advice(
+        "lr_range",
+        value,
+        f"Learning rate: {value[0]:.3g} to {value[1]:.3g} puts K into [{low:g}, {high:g}]; K is {now:.2g} now, its "
+        f"median so far {median:.2g}.",
+        f"{source}; {setting.convention}.",
+        "a range seen in a few trainings, not a law; the trace itself changes with the learning rate over a training; "
+        "the papers do not say how they count outputs, which can be a factor of C." + _untested(reading),
+    )
+
+
+def _balanced_batch_size(history: History) -> Advice | None:
+    reading, setting = _noisy(history), history.setting
+    sharp = history.latest("normalised_sharpness")
+    if reading is None or sharp is None or not sharp["normalised_sharpness"] > 0:
+        return None
+    now = reading["noise_kernel_norm_estimate"] * sharp.lr / reading.lr  # where the two were measured at other steps
+    value = balanced_batch_size(now, sharp["normalised_sharpness"], sharp.rates, batch_size=setting.batch_size)
+    first = "noise" if setting.batch_size < value else "curvature"
+    caveat = "both limits move as training goes on, and the estimate of K is one for small learning rates."
+    if setting.loss == "cross-entropy":
+        caveat += " If the threshold of K is 2, as measured under cross-entropy, this batch size is half as large."
+    return Advice(
+        "balanced_batch_size",
+        value,
+        f"Batch size: at about {value:.3g} examples noise and curvature limit the learning rate alike; at the present "
+        f"{setting.batch_size:,} the first limit is {first}.",
+        f"K {with_error(reading, 'noise_kernel_norm_estimate')} goes as lr/B and the normalised sharpness "
+        f"{with_error(sharp, 'normalised_sharpness')} as lr: both are 1 at that B; {setting.convention}.",
+        caveat + _untested(reading),
+    )
+
+
+def _noisy(history: History) -> Reading | None:
+    """The latest reading with a usable K."""
+    reading = history.latest("noise_kernel_norm_estimate")
+    usable = reading is not None and 0 < reading["noise_kernel_norm_estimate"] < np.inf
+    return reading if usable else None
+
+
+def _others(reading: Reading, factor: float) -> str:
+    """What the other groups' learning rates become."""
+    if len(reading.rates) == 1 or np.isinf(factor):
+        return ""
+    others = ", ".join(f"{rates.lr * factor:.3g}" for rates in reading.rates[1:])
+    return f" in the first group (the others, scaled alike: {others})"
+
+
+def _untested(reading: Reading) -> str:
+    if "preconditioned_sharpness" not in reading.values:
+        return ""
+    return " For an adaptive optimiser K is our extension (preconditioner held fixed); no paper has tested its range."
+
+
+_ADVICES: tuple[Callable[[History], Advice | None], ...] = (
+    _largest_stable_lr,
+    _noise_limit_lr,
+    _lr_range,
+    _balanced_batch_size,
+)

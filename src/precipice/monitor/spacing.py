@@ -1,0 +1,117 @@
+"""When to measure: so seldom that all measurements together stay within a share of the training time."""
+
+import math
+from dataclasses import dataclass, replace
+
+from precipice._checks import InputError, positive, whole
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """The rule and the times so far; pure, so that it is tested with made-up clocks.
+
+    The first measurement compiles and allocates: its time is `setup_seconds`, reported and not counted against the
+    budget. Where a repeat has shown what one costs (`expected` of `measured`), the budget holds from the start; else
+    the second is due `every` steps later and shows it. From then on a measurement is due as soon as all counted ones
+    and the next, at the largest of the last cost and the mean, fit into ``budget * training_seconds``.
+    A measurement that proves dearer than foreseen is repaid by a longer wait.
+
+    Args:
+        budget: allowed seconds of measuring a second of training, as 0.05; None measures every `every` steps.
+        every: least number of steps between two measurements.
+        first: no measurement before this step.
+        training_seconds: of training, measurements left out.
+        measuring_seconds: of measurements, the first left out.
+        setup_seconds: of the first measurement.
+        last_seconds: of the last one.
+        num: measurements so far.
+        last_step: step of the last one.
+        known: whether `last_seconds` tells what the next one costs.
+
+    Raises:
+        InputError: a budget that is not positive, `every` below 1.
+
+    Example:
+        >>> spacing = Spacing(0.1, every=10).measured(0, seconds=7.0).trained(1.0)
+        >>> spacing.due(9), spacing.due(10)
+        (False, True)
+        >>> spacing = spacing.measured(10, seconds=0.2).trained(2.0)  # 3 s trained; 0.2 spent + 0.2 ahead > 0.3
+        >>> spacing.due(30), spacing.trained(1.0).due(40), spacing.overhead
+        (False, True, 0.06666666666666667)
+    """
+
+    budget: float | None = 0.05
+    every: int = 10
+    first: int = 0
+    training_seconds: float = 0.0
+    measuring_seconds: float = 0.0
+    setup_seconds: float = 0.0
+    last_seconds: float = 0.0
+    num: int = 0
+    last_step: int = 0
+    known: bool = False
+
+    def __post_init__(self):
+        if self.budget is not None:
+            positive("budget", self.budget)
+        whole("every", self.every, 1)
+        whole("first", self.first, 0)
+
+    def trained(self, seconds: float) -> "Spacing":
+        """After that much more training."""
+        return replace(self, training_seconds=self.training_seconds + max(seconds, 0.0))
+
+    def measured(self, step: int, *, seconds: float, expected: float | None = None) -> "Spacing":
+        """After a measurement at `step` that took so long; `expected` is what the next will, where that is known.
+
+        Raises:
+            InputError: a step before the last measurement's.
+        """
+        if step < self.last_step:
+            raise InputError(f"step must not go back; got {step} after {self.last_step}.")
+        seconds = max(seconds, 0.0)
+        first = self.num == 0
+        return replace(
+            self,
+            setup_seconds=seconds if first else self.setup_seconds,
+            measuring_seconds=self.measuring_seconds + (0.0 if first else seconds),
+            last_seconds=seconds if expected is None else expected,
+            known=not first or expected is not None,
+            num=self.num + 1,
+            last_step=step,
+        )
+
+    def due(self, step: int) -> bool:
+        """Whether to measure at `step`, before it is taken. Costs a few comparisons."""
+        if self.num == 0:
+            return step >= self.first
+        if step - self.last_step < self.every:
+            return False
+        if not self.known or self.budget is None:
+            return True
+        return self.measuring_seconds + self.expected_seconds <= self.budget * self.training_seconds
+
+    @property
+    def expected_seconds(self) -> float:
+        """What the next measurement will cost: the larger of the last cost and the mean, the first left out."""
+        counted = max(self.num - 1, 1)
+        return max(self.last_seconds, self.measuring_seconds / counted)
+
+    @property
+    def overhead(self) -> float:
+        """Seconds of measuring (set-up left out) a second of training; NaN before any."""
+        return self.measuring_seconds / self.training_seconds if self.training_seconds > 0 else math.nan
+
+    def next_step(self, step: int) -> int:
+        """The step at which the next measurement is due if training goes on at its mean speed since step 0.
+
+        Args:
+            step: the present step.
+        """
+        soonest = self.last_step + self.every
+        if self.num == 0:
+            return max(step, self.first)
+        if not self.known or self.budget is None or not (step and self.training_seconds):
+            return max(step, soonest)
+        missing = (self.measuring_seconds + self.expected_seconds) / self.budget - self.training_seconds
+        return max(step + math.ceil(max(missing, 0.0) * step / self.training_seconds), soonest)

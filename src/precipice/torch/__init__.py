@@ -1,0 +1,30 @@
+"""PyTorch: the curvature of a module's loss, and a monitor for training loops. Needs the extra `torch`."""
+
+from precipice.torch.batch_measures import batch_sharpness as batch_sharpness
+from precipice.torch.batch_measures import gradient_noise_scale as gradient_noise_scale
+from precipice.torch.critical import Critical as Critical
+from precipice.torch.critical import critical_sharpness as critical_sharpness
+from precipice.torch.critical import next_update as next_update
+from precipice.torch.eigs import Eigs as Eigs
+from precipice.torch.eigs import eigs as eigs
+from precipice.torch.gauss_newton import GaussNewton as GaussNewton
+from precipice.torch.hessian import Hessian as Hessian
+from precipice.torch.hessian import Operator as Operator
+from precipice.torch.losses import OutputLoss as OutputLoss
+from precipice.torch.losses import hugging_face_loss as hugging_face_loss
+from precipice.torch.losses import supervised as supervised
+from precipice.torch.moment import Accuracy as Accuracy
+from precipice.torch.moment import Found as Found
+from precipice.torch.moment import Moment as Moment
+from precipice.torch.monitor import Monitor as Monitor
+from precipice.torch.objective import Objective as Objective
+from precipice.torch.operators import Block as Block
+from precipice.torch.operators import Scaled as Scaled
+from precipice.torch.probe import num_examples as num_examples
+from precipice.torch.probe import num_labels as num_labels
+from precipice.torch.probe import probe_batches as probe_batches
+from precipice.torch.stable_lr import largest_stable_lr as largest_stable_lr
+from precipice.torch.traces import categorical_targets as categorical_targets
+from precipice.torch.traces import gauss_newton_trace as gauss_newton_trace
+from precipice.torch.traces import gaussian_targets as gaussian_targets
+from precipice.torch.traces import trace as trace

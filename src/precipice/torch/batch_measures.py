@@ -1,0 +1,83 @@
+"""Measures of the noise of batches: batch sharpness and the gradient noise scale, from the probe's batches."""
+
+import numpy as np
+import torch
+
+from precipice._checks import InputError
+from precipice.curvature.trace import Estimate
+from precipice.torch.hessian import _grad, gradient_and_curvature
+from precipice.torch.objective import Objective, flat
+from precipice.torch.probe import num_examples
+
+
+def batch_sharpness(objective: Objective) -> Estimate:
+    """The mean over batches of g_B^T H_B g_B/|g_B|^2, the batch Hessian's curvature along the batch's own gradient.
+
+    Under plain SGD it is what settles at 2/lr, says its source. Batches shorter than the first (the last of an epoch)
+    are left out, as they measure another size. Costs about 2.5 gradients a batch.
+
+    Args:
+        objective: its probe set in whole batches of the training's size; at least two of them.
+
+    Raises:
+        InputError: fewer than two batches of the first one's size.
+
+    References: Andreyev and Beneventano 2024, Edge of stochastic stability (arXiv 2412.20553).
+    """
+    samples = []
+    for index in _full_batches(objective):
+        gradient, curved = gradient_and_curvature(objective, index)
+        samples.append(float(gradient @ curved) / float(gradient @ gradient))
+    values = np.array(objective.ranks.gather(samples))
+    _enough("batch sharpness", len(values), 2)
+    return Estimate(values.mean(), values.std(ddof=1) / len(values) ** 0.5)  # pyright: ignore[reportArgumentType]
+
+
+def gradient_noise_scale(objective: Objective) -> Estimate:
+    """tr(Sigma)/|G|^2 in examples, from the gradients g_b of batches of size B and their mean G.
+
+    |g_b|^2 has the mean |G|^2 + tr(Sigma)/B, and the mean of k batches B k in place of B: two unbiased estimates, whose
+    ratio is the number; its standard error is the jackknife's over batches. Costs one gradient a batch, and holds k
+    gradients.
+
+    Args:
+        objective: as for `batch_sharpness`; at least three batches.
+
+    Raises:
+        InputError: fewer than three batches of the first one's size.
+
+    References: McCandlish et al. 2018, An empirical model of large-batch training, appendix A.1.
+    """
+    batches = _full_batches(objective)
+    gradients = [_gradient(objective, index).double() for index in batches]
+    squares = np.array(objective.ranks.gather([float(g @ g) for g in gradients]))
+    _enough("gradient noise scale", k := len(squares), 3)
+    total = objective.ranks.sum_tensor(torch.stack(gradients).sum(0))
+    along, whole = np.array(objective.ranks.gather([float(g @ total) for g in gradients])), float(total @ total)
+    size = num_examples(objective.chunks[batches[0]].batch)
+    value = _ratio(squares.mean(), whole / k**2, k, size)
+    rest = (whole - 2 * along + squares) / (k - 1) ** 2  # |mean of the other batches|^2
+    others = _ratio((squares.sum() - squares) / (k - 1), rest, k - 1, size)
+    return Estimate(value, np.std(others) * (k - 1) ** 0.5)  # pyright: ignore[reportArgumentType]
+
+
+def _ratio(small, large, k: int, size: int):
+    """tr(Sigma)/|G|^2 from the mean |g_b|^2 and |mean g_b|^2 of k batches."""
+    signal = (k * large - small) / (k - 1)
+    noise = (small - large) * size * k / (k - 1)
+    return noise / signal
+
+
+def _gradient(objective: Objective, index: int) -> torch.Tensor:
+    loss = objective.chunk_loss(index)
+    return objective.inside(lambda _: flat(_grad([loss], objective.params, None, False, False)))
+
+
+def _full_batches(objective: Objective) -> list[int]:
+    sizes = [num_examples(chunk.batch) for chunk in objective.chunks]
+    return [index for index, size in enumerate(sizes) if size == sizes[0]]
+
+
+def _enough(name: str, num: int, least: int) -> None:
+    if num < least:
+        raise InputError(f"probe of a {name} must hold at least {least} batches of one size; got {num} (num_batches=).")

@@ -1,0 +1,116 @@
+"""What a measurement would get wrong without a word, found out by one watched forward pass.
+
+| hazard | seen by | answer |
+|---|---|---|
+| dropout, other random draws | operators that are tagged as drawing random numbers | refused without a policy |
+| autocast opened inside the loss, half precision inside the model | tensors of bfloat16 or float16 | refused |
+| reentrant checkpointing, whose second derivative is silently zero | its node in the graph | refused |
+| a sum in place of a mean | twice the examples give twice the loss | refused |
+| a loss that is not finite | its value | refused |
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from precipice._checks import InputError, NonFiniteError
+from precipice.torch.probe import map_tensors, num_examples, rows, tensors
+
+_HALF = (torch.bfloat16, torch.float16)
+_FEW = 16  # examples that are enough to tell a mean from a sum
+
+
+class _Watch(TorchDispatchMode):
+    """Remembers the first operator that drew random numbers and the first that gave half precision."""
+
+    def __init__(self):
+        super().__init__()
+        self.random: str | None = None
+        self.half: str | None = None
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            self.random = self.random or str(func)
+        if self.half is None and any(t.dtype in _HALF for t in tensors(out)):
+            self.half = str(func)
+        return out
+
+
+def check_forward(loss: Callable[[], torch.Tensor], dropout: str | None) -> bool:
+    """Run `loss` once and refuse what could not be differentiated twice rightly; whether it drew random numbers.
+
+    Raises:
+        InputError: see the module's table.
+        NonFiniteError: the loss is NaN or infinite.
+    """
+    watch = _Watch()
+    with watch:
+        value = loss()
+    if not math.isfinite(float(value.detach())):
+        raise NonFiniteError(f"loss must be finite; got {float(value.detach())} (check parameters and data).")
+    _check_random(watch.random, dropout)
+    if watch.half:
+        raise InputError(
+            f"loss must be computed in full precision in a measurement; got half precision from {watch.half} (open "
+            "autocast around the training step, not inside the loss or the model)."
+        )
+    if any(name == "CheckpointFunctionBackward" for name in _nodes(value)):
+        raise InputError(
+            "checkpointing must not be reentrant, since its second derivative is silently zero; got use_reentrant=True "
+            "(pass use_reentrant=False)."
+        )
+    return watch.random is not None
+
+
+def _check_random(drew: str | None, dropout: str | None) -> None:
+    if drew is None or dropout == "fixed":
+        return
+    if dropout == "off":
+        raise InputError(
+            "dropout='off' reaches PyTorch's own dropout only, and the model draws random numbers elsewhere too "
+            f"({drew}); set that rate to 0 or pass dropout='fixed'."
+        )
+    raise InputError(
+        f"dropout must be 'off' (it lets everything through) or 'fixed' (one mask) for a model that draws random "
+        f"numbers; got None, and it drew by {drew}."
+    )
+
+
+def check_mean(loss: Callable[[Any], torch.Tensor], batch: Any) -> None:
+    """Refuse a loss that is no mean: with each example twice it must stay what it is.
+
+    Let through: batches that cannot be cut into examples, and losses that change otherwise (contrastive ones, in which
+    examples meet: the mean is then over batches).
+
+    Raises:
+        InputError: it doubles.
+    """
+    try:
+        few = rows(batch, 0, min(_FEW, num_examples(batch)))
+        total = num_examples(few)
+        twice = map_tensors(lambda t: torch.cat([t, t]) if t.ndim and len(t) == total else t, few)
+        once, doubled = float(loss(few)), float(loss(twice))
+    except (RuntimeError, ValueError, TypeError, IndexError):  # a batch of another structure, or too few for BatchNorm
+        return
+    scale = 1e-3 * abs(once)
+    if scale > 0 and abs(doubled - 2 * once) <= scale:
+        raise InputError(
+            "loss must be the mean over a batch's examples; got a sum: it doubles when each example comes twice (use "
+            "reduction='mean')."
+        )
+
+
+def _nodes(value: torch.Tensor) -> Iterator[str]:
+    """The names of all nodes of a graph."""
+    seen, waiting = set(), [value.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        yield node.name()
+        waiting.extend(parent for parent, _ in node.next_functions)

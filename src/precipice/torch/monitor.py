@@ -1,0 +1,217 @@
+"""The monitor of a PyTorch training loop: how far each step is from instability, at a stated share of the time."""
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from precipice._checks import InputError, NonFiniteError
+from precipice.monitor import (
+    Advice,
+    EdgeWarning,
+    History,
+    Line,
+    Reading,
+    Spacing,
+    advice,
+    crossed,
+    default_lines,
+    picture,
+    print_summary,
+    save_picture,
+    scalars,
+)
+from precipice.torch.facts import read_setting
+from precipice.torch.losses import Loss
+from precipice.torch.measures import DEFAULT, Measure
+from precipice.torch.moment import Accuracy, Memory, Moment
+from precipice.torch.objective import Objective
+from precipice.torch.optimizer import is_ready, plain_optimizer, read_rule
+from precipice.torch.probe import num_examples, probe_batches
+from precipice.torch.quiet import Dropout
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Monitor:
+    """Measures a training in any PyTorch loop: call `step` once after each step of the optimiser.
+
+    A measurement differentiates copies of the parameters on a fixed probe set and leaves the model, its buffers,
+    gradients, mode and random state, the optimiser and the training's order of data exactly as they are. Measurements
+    are so far apart that all together stay within `budget` of the training's time; the first one (set-up) is not
+    counted. Nothing is measured while all learning rates are 0, nor before an adaptive optimiser's first step.
+
+    Args:
+        model: any module. DDP is looked through and products are averaged over its ranks, on each of which the monitor
+            must be called alike; FSDP is refused.
+        loss: ``loss(model, batch)``, a mean over the batch's examples: `supervised(criterion)`, `hugging_face_loss`, or
+            a function of your own. K needs `supervised` or an `OutputLoss`, else it is made of the Hessian's trace.
+        data: a list of batches or a loader; its first `num_batches` batches are the probe set, taken once.
+        optimizer: the training's: SGD, Adam, AdamW, RMSprop, Adagrad; schedules are followed.
+        every: least number of steps between two measurements.
+        budget: share of the training time for measurements; None measures every `every` steps.
+        measures: functions of `measures.py`, or of your own.
+        num_batches: of the probe set.
+        accuracy: of the solves.
+        batch_size: examples of one training step, accumulated parts and all ranks together; by default those of the
+            first batch on all ranks.
+        sinks: callables ``(scalars, step)`` that get each reading: ``wandb.log``, `monitor.to_tensorboard(writer)`.
+        lines: limits to warn of; by default the optimiser's edge and the stochastic edge.
+        dropout: 'off' (it lets everything through in measurements) or 'fixed' (one mask); needed where there is any.
+        dtype: of the measurement; by default float32, or float64 where the model has it.
+        weight: what a batch counts in the mean, `num_labels` for losses that are means over tokens.
+        chunk: examples that pass at once in a measurement, for memory; needs a model without BatchNorm in training.
+
+    Raises:
+        InputError: what could not be measured rightly, in one sentence with the way out.
+
+    Example:
+        >>> from precipice.torch import Monitor, supervised
+        >>> model, x = nn.Linear(2, 1, bias=False), torch.eye(2) * torch.tensor([2.0, 1.0])
+        >>> optimizer, loss = torch.optim.SGD(model.parameters(), lr=0.1), supervised(nn.MSELoss())
+        >>> monitor = Monitor(model, loss, [(x, torch.zeros(2, 1))], optimizer)
+        >>> monitor.step()  # after optimizer.step(); the Hessian here is x^T x
+        >>> round(monitor.history.last["normalised_sharpness"], 5)  # 4 of 2/lr = 20
+        0.2
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        data: Iterable[Any],
+        optimizer: torch.optim.Optimizer,
+        *,
+        every: int = 10,
+        budget: float | None = 0.05,
+        measures: Sequence[Measure] = DEFAULT,
+        num_batches: int = 4,
+        accuracy: Accuracy = Accuracy(),  # noqa: B008 frozen
+        batch_size: int | None = None,
+        sinks: Sequence[Callable[[Mapping[str, float], int], object]] = (),
+        lines: Sequence[Line] | None = None,
+        dropout: Dropout = None,
+        dtype: torch.dtype | None = None,
+        weight: Callable[[Any], float] = num_examples,
+        chunk: int | None = None,
+    ):
+        if not measures:
+            raise InputError("measures must hold at least one function; got none.")
+        self._optimizer = plain_optimizer(optimizer)
+        self._measures, self._accuracy, self._sinks = tuple(measures), accuracy, tuple(sinks)
+        batches, self._memory = probe_batches(data, num_batches), Memory()
+        self._objective = Objective(model, loss, batches, dropout=dropout, dtype=dtype, weight=weight, chunk=chunk)
+        if is_ready(self._optimizer):  # an unknown optimiser is refused now, not at the first measurement
+            read_rule(self._optimizer, self._objective)
+        setting = read_setting(self._objective, batches, self._optimizer, batch_size)
+        self._lines = default_lines(setting) if lines is None else tuple(lines)
+        self._history = History(setting, spacing=Spacing(budget, every))
+        self._steps, self._clock = 0, time.perf_counter()
+
+    @property
+    def history(self) -> History:
+        """All readings so far; ``.dataset()`` makes a labelled dataset of them, ``.save(path)`` a store."""
+        return self._history
+
+    def step(self) -> None:
+        """Count one step of the optimiser, and measure if it is time. Costs some microseconds where it is not."""
+        self._steps += 1
+        self._count_time()
+        if self._is_due() and is_ready(self._optimizer):
+            self.measure()
+        self._clock = time.perf_counter()
+
+    def measure(self) -> Reading:
+        """Measure now, whatever the budget says; of two readings at one step the later one stays.
+
+        Raises:
+            InputError: as the constructor; before an adaptive optimiser's first step.
+        """
+        self._wait()
+        self._count_time()
+        start = time.perf_counter()
+        rates, values, errors = self._found()
+        self._wait()
+        spacing = self._spacing.measured(self._steps, seconds=time.perf_counter() - start)
+        seconds = spacing.setup_seconds + spacing.measuring_seconds
+        reading = Reading(self._steps, rates, values, errors, spacing.training_seconds, seconds)
+        earlier = tuple(r for r in self._history.readings if r.step < self._steps)
+        self._history = replace(self._history, readings=(*earlier, reading), spacing=spacing)
+        self._tell(reading)
+        self._clock = time.perf_counter()
+        return reading
+
+    def advice(self) -> tuple[Advice, ...]:
+        """What follows from the readings: learning rates and batch sizes, each with its reason and caveat."""
+        return advice(self._history)
+
+    def summary(self) -> None:
+        """Print a table of where the training is."""
+        print_summary(self._history)
+
+    def plot(self, path: str | os.PathLike | None = None) -> "Figure":
+        """The readings over the steps as a figure, written to `path` if there is one."""
+        if path is not None:
+            save_picture(self._history, path)
+        return picture(self._history)
+
+    @property
+    def _spacing(self) -> Spacing:
+        assert self._history.spacing is not None
+        return self._history.spacing
+
+    @torch.inference_mode(False)
+    def _found(self) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+        """Rates, values and errors; values are NaN where the loss or its curvature is not finite."""
+        values: dict[str, Any] = {}
+        errors: dict[str, Any] = {}
+        try:
+            objective = self._objective = self._objective.now()
+            rule = read_rule(self._optimizer, objective)
+            moment = Moment(objective, rule, self._optimizer, self._history.setting, self._memory, self._accuracy)
+            values["probe_loss"] = moment.hessian.loss
+            for measure in self._measures:
+                found = measure(moment)
+                values.update(found.values)
+                errors.update(found.errors)
+        except NonFiniteError as error:
+            if not self._history.readings:
+                raise
+            self._memory.vectors.clear()
+            warnings.warn(f"step {self._steps}: {error}", EdgeWarning, stacklevel=4)
+            return self._history.last.rates, {"probe_loss": float("nan")}, {}
+        return rule.rates, values, errors
+
+    def _tell(self, reading: Reading) -> None:
+        for sentence in crossed(self._history, self._lines):
+            warnings.warn(sentence, EdgeWarning, stacklevel=4)
+        for sink in self._sinks:
+            sink(scalars(reading, self._history.setting), self._steps)
+
+    def _count_time(self) -> None:
+        now = time.perf_counter()
+        self._history = replace(self._history, spacing=self._spacing.trained(now - self._clock))
+        self._clock = now
+
+    def _is_due(self) -> bool:
+        """Whether to measure; with several ranks the first decides, and is asked at every `every`th step alone."""
+        ranks, spacing = self._objective.ranks, self._spacing
+        if not ranks.many:
+            return spacing.due(self._steps)
+        if (self._steps - spacing.last_step) % spacing.every and spacing.num:
+            return False
+        return ranks.first(spacing.due(self._steps))
+
+    def _wait(self) -> None:
+        """Let queued work of a device end, so that its time is counted to whom it belongs."""
+        kind = self._objective.device.type
+        if kind == "cuda":
+            torch.cuda.synchronize()
+        elif kind == "mps":
+            torch.mps.synchronize()

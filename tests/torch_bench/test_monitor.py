@@ -1,0 +1,264 @@
+"""The monitor in a loop: the same training bit for bit; spacing, history, warnings, sinks, pictures."""
+# ruff: noqa: E402 (PyTorch is optional)
+
+import copy
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from precipice._checks import InputError
+from precipice.monitor import EdgeWarning
+from precipice.torch import Accuracy, Monitor, supervised
+from precipice.torch.measures import EVERYTHING, normalised_sharpness
+from torch_bench.bench import CE, MSE, data, mlp, seeded
+from torch_bench.truth import assert_same, dense_hessian, snapshot
+
+X, Y = (torch.cat(t) for t in zip(*data(64, features=3), strict=True))
+
+
+def network():
+    torch.manual_seed(2)
+    return nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 2))
+
+
+def train(optimiser, loader, monitored, *, steps=24, accumulate=1, scaler=None, model=None, **kwargs):
+    """A training of `steps` steps; the model, optimiser and monitor at its end."""
+    model = network() if model is None else model
+    optimizer = optimiser(model.parameters())
+    torch.manual_seed(3)
+    monitor = (
+        Monitor(model, MSE, loader, optimizer, every=3, budget=None, dropout="off", **kwargs) if monitored else None
+    )
+    batches, done = iter(loader), 0
+    while done < steps:
+        for part in range(accumulate):
+            batch = next(batches, None)
+            if batch is None:
+                batches = iter(loader)
+                batch = next(batches)
+            loss = MSE(model, batch) / accumulate
+            (loss if scaler is None else scaler.scale(loss)).backward()
+            if monitored and part == 0 and accumulate > 1 and done == 4:
+                monitor.measure()  # amid accumulated gradients
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
+        done += 1
+        if monitored:
+            monitor.step()
+        optimizer.zero_grad()
+    return model, optimizer, monitor
+
+
+def loader(shuffle=True, generator=None):
+    return DataLoader(TensorDataset(X, Y), batch_size=20, shuffle=shuffle, generator=generator)
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(zip(X, Y, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("make_loader", "kwargs"),
+    [
+        (loader, {}),
+        (lambda: loader(generator=torch.Generator().manual_seed(5)), {}),
+        (lambda: DataLoader(Stream(), batch_size=16), {}),
+        (lambda: loader(shuffle=False), {"accumulate": 3}),
+        (loader, {"scaler": lambda: torch.amp.GradScaler("cpu")}),
+    ],
+    ids=["shuffled", "own generator", "stream", "accumulation", "GradScaler"],
+)
+@pytest.mark.parametrize(
+    "optimiser", [lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9), lambda p: torch.optim.AdamW(p, lr=1e-3)]
+)
+def test_training_is_the_same_bit_for_bit(make_loader, kwargs, optimiser):
+    kwargs = dict(kwargs)
+    scaler = kwargs.pop("scaler", lambda: None)
+    plain, _, _ = train(optimiser, make_loader(), False, scaler=scaler(), **kwargs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EdgeWarning)
+        watched, _, monitor = train(
+            optimiser, make_loader(), True, scaler=scaler(), measures=EVERYTHING, num_batches=3, **kwargs
+        )
+    assert len(monitor.history.readings) >= 8
+    for (name, a), b in zip(plain.state_dict().items(), watched.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_a_measurement_leaves_everything_as_it_was():
+    model, optimizer, monitor = train(lambda p: torch.optim.Adam(p, lr=1e-3), loader(), True, measures=EVERYTHING)
+    MSE(model, (X, Y)).backward()
+    before, state = snapshot(model), str(optimizer.state_dict())
+    monitor.step()
+    monitor.measure()
+    assert [r.step for r in monitor.history.readings][-2:] == [22, 25]
+    assert_same(before, snapshot(model))
+    assert str(optimizer.state_dict()) == state
+    with torch.no_grad():
+        model[0].weight.add_(1e-3)
+        monitor.step()
+    with torch.inference_mode():
+        monitor.step()
+        monitor.measure()
+        assert not torch.is_grad_enabled()
+
+
+def test_tracking_with_warm_starts_is_right_to_1e_4_at_few_products():
+    model = seeded(lambda: nn.Sequential(nn.Linear(3, 30), nn.Tanh(), nn.Linear(30, 2)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.4)
+    monitor = Monitor(
+        model,
+        MSE,
+        [(X, Y)],
+        optimizer,
+        budget=None,
+        every=1,
+        accuracy=Accuracy(num=2, rtol=1e-4),
+        measures=[normalised_sharpness],
+    )
+    worst, products = 0.0, []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EdgeWarning)
+        for step in range(60):
+            optimizer.zero_grad()
+            MSE(model, (X, Y)).backward()
+            optimizer.step()
+            monitor.step()
+            if step % 10 == 9:
+                exact = np.linalg.eigvalsh(dense_hessian(model, MSE, [(X, Y)], [1.0]))[::-1][:2]
+                worst = max(worst, np.max(abs(monitor.history.last["hessian_eigenvalue"] - exact) / exact[0]))
+            products.append(monitor.history.last["hessian_products"])
+    assert worst <= 1e-4
+    assert np.median(products) <= 6
+
+
+def test_spacing_keeps_to_the_budget_and_every():
+    model, _, _ = train(lambda p: torch.optim.SGD(p, lr=0.01), loader(), False, steps=1)
+    monitor = Monitor(
+        model, MSE, loader(), torch.optim.SGD(model.parameters(), lr=0.01), dropout="off", budget=0.05, every=2
+    )
+    for _ in range(100):  # no training at all in between: the budget allows the first and second measurement only
+        monitor.step()
+    assert [r.step for r in monitor.history.readings] == [1, 3]
+
+
+def test_warmup_from_zero_and_adam_before_its_first_step_are_waited_for():
+    model = seeded(mlp)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.0)
+    monitor = Monitor(model, MSE, data(8), optimizer, budget=None, every=1)
+    monitor.step()
+    optimizer.param_groups[0]["lr"] = 1e-3
+    monitor.step()
+    assert not monitor.history.readings
+    MSE(model, data(8)[0]).backward()
+    optimizer.step()
+    monitor.step()
+    assert [r.step for r in monitor.history.readings] == [3]
+    assert round(monitor.history.last.rates[0].edge, 6) == 38000
+
+
+def test_warns_once_at_each_crossing_and_tells_the_sinks(tmp_path):
+    model = seeded(mlp)
+    optimizer, told = torch.optim.SGD(model.parameters(), lr=0.01), []
+    monitor = Monitor(
+        model, CE, data(8, 8, classes=True), optimizer, budget=None, every=1, sinks=[lambda v, s: told.append((s, v))]
+    )
+    monitor.step()
+    optimizer.param_groups[0]["lr"] = 1000.0
+    with pytest.warns(EdgeWarning) as caught:
+        monitor.step()
+    assert [str(w.message).split(" is ")[0] for w in caught] == [
+        "step 2: normalised_sharpness",
+        "step 2: noise_kernel_norm_estimate",
+    ]
+    monitor.step()
+    assert [s for s, _ in told] == [1, 2, 3]
+    assert told[1][1]["precipice/normalised_sharpness"] > 1
+    assert {a.name for a in monitor.advice()} == {
+        "largest_stable_lr",
+        "noise_limit_lr",
+        "lr_range",
+        "balanced_batch_size",
+    }
+    monitor.history.save(tmp_path / "history.zarr")
+    figure = monitor.plot(tmp_path / "monitor.png")
+    assert (tmp_path / "monitor.png").stat().st_size > 1000
+    assert figure.axes
+    setting = monitor.history.setting
+    assert (setting.loss, setting.trace_of, setting.batch_size, setting.num_examples) == (
+        "cross-entropy",
+        "Gauss-Newton",
+        8,
+        16,
+    )
+    assert (setting.precision, setting.mode) == ("float32", "in training mode")
+
+
+def test_summary_prints(capsys):
+    model = seeded(mlp)
+    monitor = Monitor(model, MSE, data(8), torch.optim.SGD(model.parameters(), lr=0.01))
+    monitor.step()
+    monitor.summary()
+    assert "normalised sharpness" in capsys.readouterr().out
+
+
+def test_divergence_is_a_reading_of_nan_and_a_warning():
+    model = seeded(mlp)
+    monitor = Monitor(model, MSE, data(8), torch.optim.SGD(model.parameters(), lr=0.01), budget=None, every=1)
+    monitor.step()
+    good = copy.deepcopy(model.state_dict())
+    with torch.no_grad():
+        model[0].weight.fill_(float("nan"))
+    with pytest.warns(EdgeWarning, match="step 2: loss must be finite"):
+        monitor.step()
+    assert np.isnan(monitor.history.last["probe_loss"])
+    model.load_state_dict(good)
+    monitor.step()
+    first, last = monitor.history.readings[0], monitor.history.last
+    np.testing.assert_allclose(last["sharpness"], first["sharpness"], rtol=2e-3)
+    monitor.history.dataset()
+
+
+def test_a_model_that_changes_its_mode_is_checked_anew():
+    model = seeded(lambda: mlp(nn.Dropout(0.5))).eval()
+    monitor = Monitor(model, MSE, data(8), torch.optim.SGD(model.parameters(), lr=0.01), budget=None, every=1)
+    monitor.step()
+    model.train()
+    with pytest.raises(InputError, match="dropout must be 'off'"):
+        monitor.step()
+
+
+def test_loss_without_outputs_uses_the_hessian_for_k():
+    model = seeded(mlp)
+    loss = lambda m, b: nn.functional.l1_loss(m(b[0]), b[1])  # noqa: E731
+    monitor = Monitor(model, loss, data(8), torch.optim.SGD(model.parameters(), lr=0.01))
+    found = monitor.measure()
+    assert monitor.history.setting.trace_of == "Hessian"
+    assert "hessian_trace" in found.values
+    assert "gauss_newton_trace" not in found.values
+    assert supervised(nn.L1Loss()).kind == "other"
+
+
+def test_the_package_does_not_import_torch_nor_start_jax_devices():
+    alone = "import sys, precipice, precipice.monitor; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", alone], check=True)
+    script = (
+        "import torch\nfrom torch import nn\nfrom precipice.torch import Monitor, supervised\n"
+        "model = nn.Linear(2, 1)\noptimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+        "monitor = Monitor(model, supervised(nn.MSELoss()), [(torch.ones(2, 2), torch.ones(2, 1))] * 3, optimizer)\n"
+        "monitor.step()\nmonitor.advice()\nmonitor.summary()\nimport sys\n"
+        "from jax._src import xla_bridge\nassert not xla_bridge._backends\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
