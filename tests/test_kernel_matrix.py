@@ -20,6 +20,11 @@ def close(got, wanted, eps=ROUNDING):
     np.testing.assert_allclose(np.asarray(got), wanted, rtol=0, atol=eps * np.abs(wanted).max())
 
 
+def fully_connected(problem):
+    assert isinstance(problem.network, problems.FullyConnected)
+    return problem.network
+
+
 def gram_of(d):
     root = root_of(d.output_hessian)
     return root @ d.jacobian @ d.jacobian.T @ root
@@ -37,7 +42,7 @@ def test_three_routes_to_the_raw_kernel(name):
     problem = PROBLEMS[name]()
     params, d = point(problem), dense_case(name)
     wanted = d.jacobian @ d.jacobian.T
-    close(measures.layerwise_kernel(problem.network, params, problem.data.x), wanted)
+    close(measures.layerwise_kernel(fully_connected(problem), params, problem.data.x), wanted)
     close(curvature.kernel_matrix(problem.outputs, params, problem.data, chunk=3), wanted)
     close(curvature.NTK(problem.outputs, params, problem.data).dense(), wanted)
 
@@ -70,7 +75,7 @@ def test_layerwise_for_every_kind_of_layer(activation, initialisation, bias):
     )
     params = point(problem)
     d = dense(problem, params)
-    close(measures.layerwise_kernel(problem.network, params, problem.data.x), d.jacobian @ d.jacobian.T)
+    close(measures.layerwise_kernel(fully_connected(problem), params, problem.data.x), d.jacobian @ d.jacobian.T)
     close(measures.layerwise_gram(problem, params), d.jacobian @ d.jacobian.T / 7)
 
 
@@ -125,7 +130,7 @@ def test_the_noise_kernel_norm_of_a_network(name):
     params = point(problem)
     kernel = measures.layerwise_gram(problem, params)
     lr = 1 / float(curvature.kernel_spectrum(kernel).values[0])
-    outputs = problem.network.widths[-1]
+    outputs = fully_connected(problem).widths[-1]
     got = measures.block_noise_kernel_norm(kernel, num_outputs=outputs, lr=lr, batch_size=2)
     jacobians = (root_of(d.output_hessian) @ d.jacobian).reshape(7, outputs, -1)
     np.testing.assert_allclose(float(got), by_hand_norm(jacobians, lr, 2), rtol=1e-9)
@@ -150,7 +155,7 @@ def test_float32_stays_float32():
     params, d = point(problem), dense_case("half squared")
     wanted = (d.jacobian @ d.jacobian.T).astype(np.float32)
     for kernel in (
-        measures.layerwise_kernel(problem.network, params, problem.data.x),
+        measures.layerwise_kernel(fully_connected(problem), params, problem.data.x),
         curvature.kernel_matrix(problem.outputs, params, problem.data, chunk=4),
     ):
         assert kernel.dtype == jnp.float32
@@ -185,7 +190,7 @@ def test_bad_input_is_refused_by_its_words():
     with pytest.raises(InputError, match="chunk must be at least 1; got 0"):
         curvature.kernel_matrix(problem.outputs, params, problem.data, chunk=0)
     with pytest.raises(InputError, match=r"x must have shape \[n, 3\].*got \(7, 2\)"):
-        measures.layerwise_kernel(problem.network, params, x[:, :2])
+        measures.layerwise_kernel(fully_connected(problem), params, x[:, :2])
     with pytest.raises(InputError, match=r"kernel must have shape \(14, 14\).*got \(7, 7\)"):
         curvature.weighted_kernel(jnp.eye(7), operator_of(problem, params).root)
     with pytest.raises(InputError, match="kernel must be symmetric"):
@@ -199,7 +204,7 @@ def test_a_kernel_too_large_names_its_need_and_the_way_without_it():
     params, x = point(problem), jnp.zeros((10_001, 3))
     wanted = r"at most 20000; got 20002, which need 3\.2 GB \(products need no matrix: curvature\.NTK"
     with pytest.raises(InputError, match=wanted):
-        measures.layerwise_kernel(problem.network, params, x)
+        measures.layerwise_kernel(fully_connected(problem), params, x)
     with pytest.raises(InputError, match=wanted):
         curvature.kernel_matrix(lambda p, b: problem.predict(p, b), params, x, chunk=100)
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,27 @@ PAGES = (
 )
 
 
+TORCH_PAGES = ("README.md", "docs/monitor_torch.md")
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_code_blocks_run(page, tmp_path):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+    runs(page, "python", tmp_path)
+
+
+@pytest.mark.parametrize("page", TORCH_PAGES)
+def test_code_blocks_for_pytorch_run(page, tmp_path):
+    if find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    runs(page, "python torch", tmp_path)
+
+
+def runs(page, kind, folder):
+    blocks = re.findall(rf"```{kind}\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
     assert blocks
     run = subprocess.run(
         [sys.executable, "-c", "\n".join(blocks)],
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,

@@ -14,7 +14,8 @@ from precipice.results import Status
 from precipice.studies import Axis, counted, linear, open_study, plan, run_local
 from precipice.studies.block import computer
 from precipice.studies.layouts import layout_of
-from precipice.studies.measure import compiled_part, first_part, memory
+from precipice.studies.measure import Measured, compiled_part, first_part, memory
+from precipice.studies.plan import _cells_in
 from studied import LRS, plain
 
 WIDE = 1000
@@ -195,3 +196,12 @@ def test_a_callback_that_is_not_pure_is_refused():
 def test_a_pure_run_that_gives_nan_is_not_taken_for_impure():
     assert plan(plain(lambda key, *, lr: {"final_loss": lr * jnp.nan})).num_cells == 5
     assert studies.plan(plain(lambda key, *, lr: {"final_loss": jax.random.normal(key)}, traced=False)).num_cells == 5
+
+
+@pytest.mark.parametrize(
+    ("seconds_of_one", "seconds_of_32", "cells"),
+    [(3.4, 7.4, 238), (3.4, 100.0, 1), (0.01, 0.02, 15_470)],  # batching pays; it does not; blocks of 5 s suffice
+)
+def test_blocks_take_longer_where_one_cell_is_long_and_batching_pays(seconds_of_one, seconds_of_32, cells):
+    one, few = (Measured(n, s, 0.0, 100 * n, {}) for n, s in ((1, seconds_of_one), (32, seconds_of_32)))
+    assert _cells_in(one, few, 10**9, 5.0) == cells

@@ -29,6 +29,7 @@ MOST_CELLS = 2**18
 """Of a block."""
 
 _TRIED, _UNTIMED = 32, 1024
+_PAYS, _LONGEST = 10, 60.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def plan(study: Study, *, limit_memory: int | None = None, block_seconds: float 
     Args:
         study: what to run.
         limit_memory: bytes that a block in flight may take; None: half of what is free on the device.
-        block_seconds: what a block should take.
+        block_seconds: what a block should take; up to a minute where one cell takes most of it and a batch pays.
 
     Raises:
         InputError: one cell alone needs more than the limit, a limit that is not positive, a run that is not pure
@@ -161,11 +162,16 @@ def _pair_at_most(study: Study, places: Mapping[str, int], limit: int) -> tuple[
 
 
 def _cells_in(one: Measured, few: Measured, limit: int, block_seconds: float) -> int:
-    """Cells of a block that keeps to the limit and takes about `block_seconds`, by straight lines through both."""
+    """Cells of a block that keeps to the limit and takes about `block_seconds`, by straight lines through both.
+
+    Where one cell takes most of that and a further one far less, a block may take `_PAYS` times as long as one cell.
+    """
     others = max(few.cells - one.cells, 1)
     room = 1 + (limit - one.memory) / max((few.memory - one.memory) / others, 1.0)
-    each = (few.seconds - one.seconds) / others
-    time = 1 + (block_seconds - one.seconds) / max(each, 1e-9) if math.isfinite(each) else _UNTIMED
+    each = max((few.seconds - one.seconds) / others, 1e-9)
+    if each < one.seconds / 2:
+        block_seconds = max(block_seconds, min(_PAYS * one.seconds, _LONGEST))
+    time = 1 + (block_seconds - one.seconds) / each if math.isfinite(each) else _UNTIMED
     return max(int(min(room, time, MOST_CELLS)), 1)
 
 
