@@ -81,32 +81,32 @@ def stopping(title, total):
     yield report
 
 
-def counting(calls, fails=()):
+def counting(calls, fails=(), size=1):
     def run(key, *, lr):
         calls.append(lr)
         if lr in fails:
             raise RuntimeError("no luck")
         return {"final_loss": lr**2}
 
-    return Study("count", run, (Axis("lr", (0.1, 0.2, 0.3, 0.4)),), ("final_loss",), traced=False)
+    return Study("count", run, (Axis("lr", (0.1, 0.2, 0.3, 0.4)),), ("final_loss",), traced=False, chunk={"lr": size})
 
 
 def test_an_interrupted_study_goes_on_with_the_blocks_that_it_has(tmp_path):
     calls = []
     with pytest.raises(Interrupted):
-        studied(counting(calls), within(tmp_path, stopping), chunk={"lr": 1})
-    found = studied(counting(calls), within(tmp_path), chunk={"lr": 1})
+        studied(counting(calls), within(tmp_path, stopping))
+    found = studied(counting(calls), within(tmp_path))
     assert calls == [0.1, 0.2, 0.3, 0.4]
     np.testing.assert_array_equal(found["final_loss"], np.array([0.1, 0.2, 0.3, 0.4]) ** 2)
-    np.testing.assert_array_equal(studied(counting(calls), within(tmp_path), chunk={"lr": 1})["lr"], found["lr"])
+    np.testing.assert_array_equal(studied(counting(calls), within(tmp_path))["lr"], found["lr"])
     assert len(calls) == 4
 
 
 def test_failed_cells_are_an_error_and_are_tried_again(tmp_path):
     words = r"^All cells of study 'count' must be computed; 2 failed, first at lr=0.2: RuntimeError: no luck\.$"
     with pytest.raises(InputError, match=words):
-        studied(counting([], fails=(0.2, 0.3)), within(tmp_path), chunk={"lr": 2})
-    found = studied(counting([]), within(tmp_path), chunk={"lr": 2})
+        studied(counting([], fails=(0.2, 0.3), size=2), within(tmp_path))
+    found = studied(counting([], size=2), within(tmp_path))
     assert (found["status"] == Status.DONE).all()
 
 
@@ -222,7 +222,7 @@ def test_a_row_of_learning_rates_needs_no_folder(tmp_path):
     )  # fmt: skip
     study = mnist.study(settings)
     assert study.source == "precipice.papers.agarwala2024.mnist:trained_row"
-    found = studied(study, within(tmp_path / "a"), chunk={"batch_size": 1, "seed": 2})
+    found = studied(study, within(tmp_path / "a"))
     assert found["training_loss"].dims == ("batch_size", "seed", "lr_ratio", "measurement")
     figure = mnist.run(settings, within(tmp_path / "b"))
     for name in (*mnist.MEASURED, "diverged_at"):

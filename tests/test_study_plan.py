@@ -1,5 +1,6 @@
 """The plan of a study: runs, programs, blocks that fit a limit, runs that are not pure, and limits by their words."""
 
+import dataclasses
 import itertools
 import time
 
@@ -48,8 +49,8 @@ def test_blocks_keep_to_the_limit_as_the_compiler_counts(limit):
 
 def test_blocks_take_about_the_time_asked_for():
     grid = wide_study()
-    short, long = (plan(grid, block_seconds=seconds) for seconds in (2e-3, 10.0))
-    assert short.num_blocks > long.num_blocks == 1
+    long = plan(grid, block_seconds=10.0)
+    assert long.num_blocks == 1
     assert long.chunk == {"lr": 40, "seed": 30}
     layout = layout_of(grid, long.chunk)
     compute = computer(grid, layout)
@@ -200,8 +201,25 @@ def test_a_pure_run_that_gives_nan_is_not_taken_for_impure():
 
 @pytest.mark.parametrize(
     ("seconds_of_one", "seconds_of_32", "cells"),
-    [(3.4, 7.4, 238), (3.4, 100.0, 1), (0.01, 0.02, 15_470)],  # batching pays; it does not; blocks of 5 s suffice
+    [(3.4, 7.4, 238), (3.4, 100.0, 1), (0.01, 0.02, 15_470), (0.001, 0.032, 5000)],  # batching pays only in the first
 )
 def test_blocks_take_longer_where_one_cell_is_long_and_batching_pays(seconds_of_one, seconds_of_32, cells):
     one, few = (Measured(n, s, 0.0, 100 * n, {}) for n, s in ((1, seconds_of_one), (32, seconds_of_32)))
     assert _cells_in(one, few, 10**9, 5.0) == cells
+
+
+def test_a_study_that_fixes_its_blocks_is_planned_without_a_run():
+    def run(key, *, lr):
+        raise AssertionError
+
+    study = plain(run, (linear("lr", 0.1, 1.0, 10),), traced=False, chunk={"lr": 4})
+    found = plan(study)
+    assert (found.chunk, found.num_blocks, found.num_cells) == ({"lr": 4}, 3, 10)
+    assert "nothing was run" in found.note
+
+
+def test_fixed_blocks_are_refused_where_they_do_not_fit():
+    with pytest.raises(InputError, match=r"blocks that study 'demo' fixes need; got 1,000\.$"):
+        plan(dataclasses.replace(wide_study(), chunk={"lr": 40, "seed": 30}), limit_memory=1000)
+    with pytest.raises(InputError, match="chunk must have the axes"):
+        plan(dataclasses.replace(wide_study(), chunk={"lr": 40}))

@@ -1,7 +1,6 @@
 """A study run within a figure: its store lies among the figure's checkpoints, so that what finished is kept."""
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from precipice._checks import InputError
@@ -14,14 +13,12 @@ if TYPE_CHECKING:
     from precipice.studies import Study
 
 
-def studied(study: "Study", context: Context, *, chunk: Mapping[str, int] | None = None) -> "xarray.Dataset":
+def studied(study: "Study", context: Context) -> "xarray.Dataset":
     """The results of a study, run in this process; killed and called again, it goes on with the blocks that it has.
 
     Args:
         study: what to compute.
         context: of the figure; the store is ``<name of the study>.zarr`` in its folder.
-        chunk: cells of a block along each axis, where the figure fixes them: a block's shape can change bits, and a
-            planned one depends on how fast the machine was. None: planned, see `studies.plan`.
 
     Returns:
         The dataset in memory, dims ``[*axes, *own]``, with `results.Status` of each cell as ``status``.
@@ -38,15 +35,15 @@ def studied(study: "Study", context: Context, *, chunk: Mapping[str, int] | None
         >>> from precipice.studies import Axis, Study
         >>> def halving(key, *, lr):
         ...     return {"final_loss": (1 - lr) ** 2}
-        >>> study = Study("demo/halving", halving, (Axis("lr", (0.5, 0.75)),), ("final_loss",))
+        >>> study = Study("demo/halving", halving, [Axis("lr", (0.5, 0.75))], ["final_loss"], chunk={"lr": 2})
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     studied(study, Context(Path(folder), None, "", quiet), chunk={"lr": 2})["final_loss"].values
+        ...     studied(study, Context(Path(folder), None, "", quiet))["final_loss"].values
         array([0.25  , 0.0625])
     """
-    from precipice.studies import open_study, retry_failed, run_local, stores
+    from precipice.studies import open_study, retry_failed, run_local
 
     path = context.folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', study.name)}.zarr"
-    store = open_study(study, path).store if chunk is None else stores.create(study, path, chunk)
+    store = open_study(study, path).store
     if store.failures():
         retry_failed(study, store, progress=context.progress)
     run_local(study, store, progress=context.progress)

@@ -58,6 +58,9 @@ class Study:
         key_axes: axes that change a cell's key; None: all of them.
         precision: float64 or float32.
         traced: see above.
+        chunk: cells of a block along each axis, where the study fixes them: a block's shape can change bits, and a
+            planned one depends on how fast the machine was. Nothing is then run to plan it, and whether it is pure is
+            not looked at. None: planned, see `plan`.
 
     Raises:
         InputError: an axis, setting or variable that is unknown or named twice, with the nearest known names.
@@ -83,6 +86,7 @@ class Study:
     key_axes: Sequence[str] | None = None
     precision: str = "float64"
     traced: bool = True
+    chunk: Mapping[str, int] | None = None
 
     def __post_init__(self):
         for name, kind in (("axes", Axis), ("variables", str | Variable), ("probes", object), ("claims", object)):

@@ -14,7 +14,7 @@ from precipice.studies.axes import Axis
 from precipice.studies.program import one_line
 from precipice.studies.study import Study
 
-_TABLES = ("axes", "settings", "own", "variables")
+_TABLES = ("axes", "settings", "own", "variables", "chunk")
 _PLAIN = ("version", "seed", "key_axes", "precision", "traced")
 _NAMES = ("name", "run", "results", "probes", "claims", *_PLAIN, *_TABLES)
 _KINDS = ("values", "linear", "log", "count", "uniform", "log_uniform", "normal")
@@ -69,6 +69,7 @@ def load(path: Path, *, trust: bool = False) -> Study:
         content.get("own", {}),
         probes=[_function(path, trust, "probes", text) for text in probes],
         claims=_value(path, trust, "claims", content["claims"]) if "claims" in content else (),
+        chunk=content.get("chunk"),
         **{name: content[name] for name in _PLAIN if name in content},
     )
 

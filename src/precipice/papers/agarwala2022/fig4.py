@@ -124,6 +124,7 @@ def study(settings: Settings, data_dir: Path | None = None) -> "Study":  # noqa:
         claims=CLAIMS,
         key_axes=(),
         precision=settings.precision,
+        chunk={"model_size": 1, "draw": 1, "output_scale": settings.grid, "jacobian_scale_squared": settings.grid},
     )
 
 
@@ -151,8 +152,7 @@ def run(settings: Settings, context: Context) -> "xarray.Dataset":
     from precipice.papers.studied import studied
     from precipice.results import to_dataset
 
-    chunk = {"model_size": 1, "draw": 1, "output_scale": settings.grid, "jacobian_scale_squared": settings.grid}
-    found = studied(study(settings), context, chunk=chunk).transpose(..., "draw")
+    found = studied(study(settings), context).transpose(..., "draw")
     sizes = models.sizes(settings.sizes)
     saved = {name: found[name].values for name in (*MEASURED, "status")}
     saved |= {"model_outputs": np.array([d for d, _ in sizes]), "model_params": np.array([p for _, p in sizes])}

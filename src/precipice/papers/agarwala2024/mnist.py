@@ -73,6 +73,7 @@ def study(settings: Settings, data_dir: Path | None = None, context: Context | N
         key_axes=(),
         precision=settings.precision,
         traced=False,
+        chunk={"batch_size": 1, "seed": 1},
     )
 
 
@@ -127,7 +128,7 @@ def run(settings: Settings, context: Context) -> "xarray.Dataset":
 
     problem_of(settings, context.data_dir)  # absent data are refused before any work
     declared, planned = study(settings, context.data_dir, context), plans(settings)
-    found = studied(declared, context, chunk={"batch_size": 1, "seed": 1})
+    found = studied(declared, context)
     found = found.transpose("batch_size", "lr_ratio", "seed", "measurement")
     saved: dict[str, Any] = {name: found[name].values.astype(float) for name in MEASURED}
     saved["run_lr"] = np.stack([np.repeat(plan.lrs[:, None], settings.seeds, axis=1) for plan in planned])

@@ -44,6 +44,7 @@ def study(settings: Any, data_dir: Path | None = None) -> "Study":  # noqa: ARG0
         key_axes=(),
         precision=settings.precision,
         traced=False,
+        chunk={"tile_row": 1, "tile_column": 1},
     )
 
 
@@ -93,7 +94,7 @@ def final_sharpness(settings: Any, context: "Context") -> "dict[str, np.ndarray]
     """`grids.final_sharpness` by the study, a tile at a time."""
     from precipice.papers.studied import studied
 
-    found = studied(study(settings), context, chunk={"tile_row": 1, "tile_column": 1})
+    found = studied(study(settings), context)
     n = len(grids.grid_of(settings)[0])
     whole = {
         name: found[name].transpose("tile_row", "tile_x", "tile_column", "tile_y").values for name in _RESULTS

@@ -49,6 +49,7 @@ def study(settings: "Settings", data_dir: Path | None = None) -> "Study":  # noq
         key_axes=(),
         precision=settings.precision,
         traced=False,
+        chunk={"tile_row": 1, "tile_column": 1},
     )
 
 
@@ -106,7 +107,7 @@ def border(settings: "Settings", context: "Context") -> "xarray.Dataset":
     from precipice.papers.studied import studied
     from precipice.results import to_dataset
 
-    found = studied(study(settings), context, chunk={"tile_row": 1, "tile_column": 1})
+    found = studied(study(settings), context)
     coarse = [
         np.linspace(low, high, settings.grid)
         for low, high in ((settings.x_low, settings.x_high), (settings.y_low, settings.y_high))
