@@ -221,5 +221,5 @@ def test_a_study_that_fixes_its_blocks_is_planned_without_a_run():
 def test_fixed_blocks_are_refused_where_they_do_not_fit():
     with pytest.raises(InputError, match=r"blocks that study 'demo' fixes need; got 1,000\.$"):
         plan(dataclasses.replace(wide_study(), chunk={"lr": 40, "seed": 30}), limit_memory=1000)
-    with pytest.raises(InputError, match="chunk must have the axes"):
-        plan(dataclasses.replace(wide_study(), chunk={"lr": 40}))
+    with pytest.raises(InputError, match="chunk of study 'demo' must have its axes"):
+        dataclasses.replace(wide_study(), chunk={"lr": 40})

@@ -189,6 +189,9 @@ def _check_names(study: Study) -> None:
             f"A study must have at least 1 axis and 1 variable; got {len(study.axes)} and {len(study.variables)}."
         )
     _check_differ("Axes and settings", [*(axis.name for axis in study.axes), *study.settings])
+    axes = [axis.name for axis in study.axes]
+    if study.chunk is not None and sorted(study.chunk) != sorted(axes):
+        raise InputError(f"chunk of study {study.name!r} must have its axes {axes}; got {list(study.chunk)}.")
     for name in study.keyed:
         one_of("key axis", name, [axis.name for axis in study.axes])
 
