@@ -108,7 +108,7 @@ def test_a_plan_where_the_first_cells_raise():
     axes = (Axis("width", (3, 2), splits=True), Axis("lr", LRS))
     assert plan(plain(run, axes)).note == "Cells at width=3 raise ValueError and will be labelled as failed."
     by_hand = plan(plain(run, axes, traced=False))
-    assert by_hand.note == "The first cell raises: the time is not known."
+    assert by_hand.note == "The first cell raises, which hides the time: ValueError: too wide"
     assert np.isnan(by_hand.seconds)
 
 

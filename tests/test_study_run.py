@@ -14,7 +14,7 @@ import pytest
 from precipice import results
 from precipice._checks import InputError
 from precipice.results import Status
-from precipice.studies import Axis, Study, extend, open_study, retry_failed, run_local
+from precipice.studies import Axis, Study, extend, open_study, retry_failed, run_local, with_values
 from precipice.studies.stores import create, reopen
 from studied import DONE, FAILED, LRS, plain, study, whole
 
@@ -54,7 +54,41 @@ def test_a_run_stores_what_its_blocks_give_and_a_second_does_nothing(tmp_path):
     assert (again.blocks, again.cells) == (0, {})
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_a_cell_that_leaves_python_has_failed_and_the_rest_goes_on(tmp_path):
+    def run(key, *, lr):
+        if lr == LRS[1]:
+            sys.exit(3)
+        return {"final_loss": lr}
+
+    grid = plain(run, traced=False)
+    store = made(grid, tmp_path / "s", 1)
+    run_local(grid, store)
+    assert store.failures() == {(1,): "SystemExit: 3"}
+    assert (store.statuses() == Status.DONE).sum() == len(LRS) - 1
+
+
+def test_a_complete_store_is_left_alone_whatever_the_machine(tmp_path, monkeypatch):
+    grid = plain(lambda key, *, lr: {"final_loss": lr})
+    store = made(grid, tmp_path / "s", 1)
+    run_local(grid, store)
+    monkeypatch.setenv("NPROC", "7")
+    assert run_local(grid, store).blocks == 0
+
+
+def test_a_store_of_other_axes_or_fewer_values_is_refused_by_its_words(tmp_path):
+    grid = plain(lambda key, *, lr: {"final_loss": lr})
+    made(grid, tmp_path / "s", 1)
+    other = Study("other", lambda key, *, width: {"final_loss": width}, [Axis("width", (1.0,))], ["final_loss"])
+    words = r"it holds study 'demo' over \['lr'\], not 'other' over \['width'\]\.$"
+    with pytest.raises(InputError, match=words):
+        open_study(other, tmp_path / "s")
+    with pytest.raises(
+        InputError, match=r"or be extended \(--extend lr=\.\.\., studies\.extend\); 1 are new, 9\.0 among"
+    ):
+        open_study(with_values(grid, {"lr": [*LRS, 9.0]}), tmp_path / "s")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt])
 def test_an_interrupted_run_gives_its_claim_back_and_continues(tmp_path, error):
     runs = []
 

@@ -35,7 +35,7 @@ def rows(declared: "Study", planned: "Plan") -> list[tuple[str, str]]:
         ("study", declared.name),
         ("cells", f"{planned.num_cells:,} ({shape})"),
         ("programs", f"{planned.num_programs:,} to compile, {planned.compile_seconds:.1f} s each"),
-        ("blocks", f"{planned.num_blocks:,} of {chunk} cells, about {planned.block_seconds:.2g} s each"),
+        ("blocks", f"{planned.num_blocks:,} of {chunk} cells, about {_time(planned.block_seconds)} each"),
         ("memory", f"{_size(planned.memory_bytes)} a block, limit {_size(planned.limit_bytes)}"),
         ("time", f"about {_time(planned.seconds)} in one process"),
     ]

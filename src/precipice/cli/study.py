@@ -76,6 +76,8 @@ def study(
     2: bad input.
     """
     one_of("--on", on, _RUNNERS)
+    if dry_run and (extend or retry or repair):
+        raise InputError("--dry-run must stand without --extend, --retry-failed and --repair; got one of them.")
     if workers is not None:
         whole("--workers", workers, 1)
     if on == "ray" and retry:
@@ -176,6 +178,7 @@ def _opened(
             raise InputError(f"--extend must name a store that is there; '{target}' is none.")
         return Opened(*stores.extend(declared, target, added, threads), None)
     if not stores.is_there(target):
+        stores.refuse_other(target)
         text.note("measuring a few cells to plan the blocks")
     opened = open_study(declared, target, limit_memory=limit, block_seconds=block_seconds, threads=threads)
     if opened.plan is None:
@@ -191,7 +194,7 @@ def _forget_damaged(store: "CellStore") -> None:
     """Make the damaged blocks of a store missing, each with a line that says what was wrong."""
     for block, sentence in store.damaged().items():
         store.forget(block)
-        text.note(sentence.replace("; forget the block and compute it again", "; it is computed again"))
+        text.note(sentence.partition(";")[0] + "; it is computed again.")
 
 
 def _run(opened: "Opened", on: str, workers: int | None, address: str | None, retry: bool) -> "Finished":

@@ -282,7 +282,7 @@ def damaged(shown: str, name: str, what: str, block: Block) -> StoreError:
     """The error for a file of a block."""
     return StoreError(
         f"Store '{shown}' is damaged in block {block_name(block)}: its file '{name}' {what}; forget the block and "
-        f"compute it again."
+        f"compute it again (precipice study --repair)."
     )
 
 

@@ -112,7 +112,7 @@ def _piecewise(
     try:
         with program.silent_callbacks():
             return _labelled(layout, part, run(part))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         caught = error
     if _is_memory(caught) and run is not smaller:
         return _piecewise(study, layout, part, smaller, smaller)
@@ -125,11 +125,11 @@ def _is_single(part: Part) -> bool:
     return all(len(places) == 1 for places in part.values())
 
 
-def _is_memory(error: Exception) -> bool:
+def _is_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(word in str(error) for word in _MEMORY)
 
 
-def _is_of_all(study: Study, part: Part, error: Exception) -> bool:
+def _is_of_all(study: Study, part: Part, error: BaseException) -> bool:
     """Whether the run raises this already when it is traced, whatever the numbers."""
     f = program.block_function(study, program.split_values(study, part))
     first = {name: [places[0]] for name, places in part.items()}
@@ -168,7 +168,7 @@ def _by_hand(study: Study, layout: Layout, only: Collection[Cell] | None) -> Cal
             values = {axis.name: axis.values[place[axis.name]] for axis in study.axes}
             found = program.one_cell(study, values, key)
             return _labelled(layout, part, {n: _single(v, len(part)) for n, v in found.items()})
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return _failed(layout, part, one_line(error))
 
     def all_of(part: Part) -> Computed:

@@ -44,16 +44,25 @@ def _variables(study: Study) -> tuple[CellVariable, ...]:
     if not study.traced:
         return tuple(cell_variable(v, study.precision) for v in declared)
     types = program.result_types(study, program.first_that_traces(study, split_places(study)))
-    for v in declared:
-        if v.name not in types:
-            raise InputError(f"Study {study.name!r} must give {v.name!r}; it gives {', '.join(sorted(types))}.")
+    check_results(study, {name: found.shape for name, found in types.items()})
+    return tuple(cell_variable(v, _stored(types[v.name].dtype)) for v in declared)
+
+
+def check_results(study: Study, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse results, by name and shape in one cell, that are not those that the study declares.
+
+    Raises:
+        InputError: one is missing, or has another shape.
+    """
+    for v in (v if isinstance(v, Variable) else variable(v) for v in study.variables):
+        if v.name not in shapes:
+            raise InputError(f"Study {study.name!r} must give {v.name!r}; it gives {', '.join(sorted(shapes))}.")
         expected = tuple(len(study.own.get(dim, ())) for dim in v.dims)
-        if types[v.name].shape != expected:
+        if shapes[v.name] != expected:
             raise InputError(
                 f"Result {v.name!r} of study {study.name!r} must have shape {expected}, by its axes "
-                f"{v.dims} in `own`; got {types[v.name].shape}."
+                f"{v.dims} in `own`; got {shapes[v.name]}."
             )
-    return tuple(cell_variable(v, _stored(types[v.name].dtype)) for v in declared)
 
 
 def _stored(dtype: Any) -> str:

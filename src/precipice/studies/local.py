@@ -83,8 +83,11 @@ def run_local(
         array([0.25  , 0.0625])
         >>> folder.cleanup()
     """
-    started, compute = time.monotonic(), computer(study, store.layout)
+    started = time.monotonic()
     blocks, cells, before = 0, Counter[Status](), num_done(store)
+    if before == study.num_cells:
+        return Finished(blocks, cells, 0.0)
+    compute = computer(study, store.layout)
     with progress(study.name, study.num_cells) as report:
         report(before, "")
         for block in _to_do(store, lease, report, say):

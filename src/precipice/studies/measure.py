@@ -27,6 +27,7 @@ class Measured:
         memory: bytes of arguments, results and intermediates, as the compiler states them; results alone of a study
             that is not traced.
         results: what it gave; empty where the run raised.
+        raised: what it raised, in one line; or empty.
     """
 
     cells: int
@@ -34,6 +35,7 @@ class Measured:
     compiling: float
     memory: int
     results: Arrays
+    raised: str = ""
 
 
 def measured(study: Study, part: Part, limit: int) -> Measured:
@@ -70,9 +72,10 @@ def _by_hand(study: Study, part: Part) -> Measured:
         found = program.one_cell(study, {a.name: a.values[place[a.name]] for a in study.axes}, key)
         results = {name: np.asarray(jax.device_get(value)) for name, value in found.items()}
         seconds = time.perf_counter() - started
-    except Exception:
-        results, seconds = {}, math.nan
-    return Measured(1, seconds, 0.0, sum(array.nbytes for array in results.values()), results)
+        raised = ""
+    except (Exception, SystemExit) as error:
+        results, seconds, raised = {}, math.nan, program.one_line(error)
+    return Measured(1, seconds, 0.0, sum(array.nbytes for array in results.values()), results, raised)
 
 
 def compiled_part(study: Study, part: Part) -> jax.stages.Compiled:

@@ -10,7 +10,7 @@ import jax
 
 from precipice._checks import InputError, positive
 from precipice.studies import program
-from precipice.studies.layouts import layout_of
+from precipice.studies.layouts import check_results, layout_of
 from precipice.studies.measure import (
     Measured,
     check_pure,
@@ -199,6 +199,8 @@ def _cells_in(one: Measured, few: Measured, limit: int, block_seconds: float) ->
 
 
 def _seconds(one: Measured, few: Measured, cells: int) -> float:
+    if not math.isfinite(few.seconds):  # it was above the limit
+        return one.seconds * cells
     return one.seconds + max(few.seconds - one.seconds, 0.0) / max(few.cells - one.cells, 1) * (cells - 1)
 
 
@@ -217,13 +219,18 @@ def _by_hand(study: Study, limit: int, block_seconds: float) -> Plan:
     part = first_part(study, _chunk(study, 1), {})
     first, one = measured(study, part, limit), measured(study, part, limit)
     check_pure(study, first, one)
+    if one.results:
+        check_results(study, {name: array.shape for name, array in one.results.items()})
     if one.memory > limit:
         raise InputError(f"limit_memory must be at least {one.memory:,} bytes, one run's results; got {limit:,}.")
     timed = math.isfinite(one.seconds)
     cells = min(limit / max(one.memory, 1), block_seconds / one.seconds if timed else 1.0, MOST_CELLS)
     chunk = _chunk(study, max(int(cells), 1))
     size = math.prod(chunk.values())
-    total, note = one.seconds * study.num_cells, "" if timed else "The first cell raises: the time is not known."
+    total, note = (
+        one.seconds * study.num_cells,
+        "" if timed else f"The first cell raises, which hides the time: {one.raised}",
+    )
     return Plan(
         study.num_cells,
         0,

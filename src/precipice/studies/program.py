@@ -160,7 +160,9 @@ def first_that_traces(study: Study, candidates: Iterable[dict[str, int]]) -> dic
             return places
         except Exception as error:
             first = error if not first.args and type(first) is Exception else first
-    raise InputError(f"Study {study.name!r} must have a cell that can be run; all raise: {one_line(first)}") from first
+    hint = " (a run of plain Python needs traced=False)" if "Tracer" in type(first).__name__ else ""
+    said = f"all raise: {one_line(first)}{hint}"
+    raise InputError(f"Study {study.name!r} must have a cell that can be run; {said}") from first
 
 
 def result_types(study: Study, places: Mapping[str, int]) -> dict[str, jax.ShapeDtypeStruct]:

@@ -118,6 +118,7 @@ def reopen(study: Study, path: str | os.PathLike, threads: int | None = None) ->
         StoreError: it is damaged, or of another version of the format.
     """
     store = CellStore(path)
+    _check_axes(study, store.layout, path)
     grown = _grown(study, store.layout)
     return grown, create(grown, path, store.layout.chunk, threads)
 
@@ -155,6 +156,28 @@ def _alike(name: str, value: float, kind: type) -> float:
         words = "whole numbers" if kind is int else "numbers"
         raise InputError(f"Axis {name!r} must be extended by {words}, as its values are; got {value!r}.")
     return number
+
+
+def _check_axes(study: Study, layout: Layout, path: str | os.PathLike) -> None:
+    """Refuse a store of other axes, and one that lacks values which the study has.
+
+    Raises:
+        InputError: naming the first difference.
+    """
+    ours, theirs = [axis.name for axis in study.axes], list(layout.axes)
+    other = layout.key["study"]
+    if ours != theirs:
+        what = f"study {other!r} over {theirs}, not {study.name!r} over {ours}"
+        raise InputError(f"Folder '{path}' must be empty or hold this study; it holds {what}.")
+    if other != study.name:
+        return
+    for axis in study.axes:
+        new = [value for value in axis.values if value not in set(layout.axes[axis.name])]
+        if new and len(axis) > len(layout.axes[axis.name]):
+            raise InputError(
+                f"Axis {axis.name!r} of study {study.name!r} must have the values of its store '{path}', or be "
+                f"extended (--extend {axis.name}=..., studies.extend); {len(new)} are new, {new[0]} among them."
+            )
 
 
 def _grown(study: Study, layout: Layout) -> Study:

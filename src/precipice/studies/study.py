@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +92,7 @@ class Study:
         for name, kind in (("axes", Axis), ("variables", str | Variable), ("probes", object), ("claims", object)):
             object.__setattr__(self, name, _listed(name, getattr(self, name), kind))
         if self.key_axes is not None:
-            object.__setattr__(self, "key_axes", tuple(self.key_axes))
+            object.__setattr__(self, "key_axes", _listed("key_axes", self.key_axes, str))
         if not (isinstance(self.name, str) and self.name.strip()):
             raise InputError(f"The name of a study must be text that is not empty; got {self.name!r}.")
         one_of("precision", self.precision, PRECISIONS)
@@ -153,9 +153,11 @@ def with_values(study: Study, axes: Mapping[str, Sequence[float]]) -> Study:
 
 
 def _listed(name: str, values: Any, kind: Any) -> tuple[Any, ...]:
-    if isinstance(values, str | Mapping) or not all(isinstance(value, kind) for value in values):
+    is_list = isinstance(values, Iterable) and not isinstance(values, str | Mapping)
+    listed = tuple(values) if is_list else ()
+    if not is_list or not all(isinstance(value, kind) for value in listed):
         raise InputError(f"{name} of a study must be a list of {getattr(kind, '__name__', kind)}; got {values!r:.80}.")
-    return tuple(values)
+    return listed
 
 
 def _check_variables(study: Study) -> None:

@@ -1,6 +1,7 @@
 """A study file: TOML that names code only as ``module:function``; nothing in it is evaluated."""
 
 import importlib
+import os
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ _KINDS = ("values", "linear", "log", "count", "uniform", "log_uniform", "normal"
 _OURS = "precipice"
 
 
-def load(path: Path, *, trust: bool = False) -> Study:
+def load(path: str | os.PathLike, *, trust: bool = False) -> Study:
     """The study that a file declares.
 
     ::
@@ -51,6 +52,7 @@ def load(path: Path, *, trust: bool = False) -> Study:
         InputError: a file that is not there or no TOML, a name that is unknown (the nearest are offered), a value
             of the wrong kind, a function that is not found, or one outside precipice without `trust`.
     """
+    path = Path(path)
     content = _read(path)
     for name in content:
         one_of(f"entry of '{path.name}'", name, _NAMES)
