@@ -131,6 +131,37 @@ def test_an_extended_study_computes_what_is_new_and_equals_one_declared_so(tmp_p
     assert run_local(grown, same).blocks == 0
 
 
+def test_an_extended_block_keeps_its_cells_and_an_interruption_the_store(tmp_path):
+    runs = []
+
+    def run(key, *, lr, width):
+        runs.append((lr, width))
+        if len(runs) == 6:
+            raise KeyboardInterrupt
+        if lr == 0.4 and width == 1:
+            raise ValueError("unlucky")
+        return {"final_loss": float(lr * width + jax.random.uniform(key))}
+
+    grid = plain(run, (Axis("lr", (0.1, 0.4)), Axis("width", (1, 2))), traced=False)
+    store = made(grid, tmp_path / "s", 3, 2)
+    run_local(grid, store)  # four runs
+    before, said = store.dataset().load(), store.failures()
+    with pytest.raises(KeyboardInterrupt):
+        extend(grid, tmp_path / "s", {"lr": [0.5, 0.6], "width": [7]})
+    again = open_study(grid, tmp_path / "s").store
+    assert again.failures() == said == {(1, 0): "ValueError: unlucky"}
+    assert before.identical(again.dataset().load())
+    longer, store = extend(grid, tmp_path / "s", {"lr": [0.5, 0.6], "width": [7]})
+    assert runs[6:] == [(0.5, 1), (0.5, 2)]  # the block of six that had four
+    assert store.failures() == said
+    assert before["final_loss"].identical(store.dataset()["final_loss"].isel(lr=[0, 1], width=[0, 1]).load())
+    run_local(longer, store)
+    assert len(runs) == 8 + 6
+    declared = made(longer, tmp_path / "d", 3, 2)
+    run_local(longer, declared)
+    assert store.dataset()["final_loss"].values.tobytes() == declared.dataset()["final_loss"].values.tobytes()
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [

@@ -115,7 +115,7 @@ def retry_failed(study: Study, store: CellStore, *, progress: Progress = quiet) 
     with progress(f"{study.name}, failed cells", len(failed)) as report:
         for block in blocks:
             before = stored(store, block)
-            merged = _merged(before, compute(block))
+            merged = merge(before, compute(block), Status.FAILED)
             store.commit(block, merged.values, merged.status, merged.messages, replace=True)
             cells.update(ends(merged.status[before.status == Status.FAILED]))
             report(sum(cells.values()), described(cells))
@@ -164,12 +164,14 @@ def stored(store: CellStore, block: Block) -> Computed:
     return Computed(values, part[STATUS].to_numpy(), store.failures([block]))
 
 
-def _merged(before: Computed, after: Computed) -> Computed:
-    """The cells of `after` where `before` had failed, the cells of `before` elsewhere."""
-    failed = before.status == Status.FAILED
-    values = {n: np.where(_wide(failed, v.ndim), after.values[n], v).astype(v.dtype) for n, v in before.values.items()}
-    status = np.where(failed, after.status, before.status).astype(np.int8)
-    return Computed(values, status, {c: m for c, m in after.messages.items() if c in before.messages})
+def merge(before: Computed, after: Computed, status: Status) -> Computed:
+    """The cells of `after` where `before` has this status, the cells of `before` elsewhere."""
+    new = before.status == status
+    values = {n: np.where(_wide(new, v.ndim), after.values[n], v).astype(v.dtype) for n, v in before.values.items()}
+    ended = np.where(new, after.status, before.status).astype(np.int8)
+    kept = {c: m for c, m in before.messages.items() if status != Status.FAILED}
+    fresh = {c: m for c, m in after.messages.items() if status != Status.FAILED or c in before.messages}
+    return Computed(values, ended, fresh | kept)
 
 
 def _wide(mask: np.ndarray, ndim: int) -> np.ndarray:

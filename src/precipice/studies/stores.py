@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from precipice._checks import InputError
-from precipice.results import CellStore, Layout, create_cells, extend_cells, provenance
-from precipice.studies.layouts import layout_of
+from precipice.results import CellStore, Layout, Status, create_cells, extend_cells, provenance
+from precipice.results.extend import Complete, Held
+from precipice.results.layout import Block
+from precipice.studies.block import Computed, computer
+from precipice.studies.layouts import layout_of, machine
+from precipice.studies.local import merge
 from precipice.studies.plan import BLOCK_SECONDS, Plan, plan
 from precipice.studies.study import Study, with_values
 
@@ -128,7 +133,10 @@ def extend(
 ) -> tuple[Study, CellStore]:
     """Add values to axes of a store that is there; those that it has already are kept as they are.
 
-    What is complete is carried over. A block at the end of an axis that gains cells is computed anew as a whole.
+    What is done is carried over. The new cells of a block that has some already are computed here and now, before the
+    longer store takes the place of the old one; killed meanwhile, the old one is there. Where this process would
+    compute other bits than the store's key says, as with the threads of a Ray worker, such blocks are computed anew
+    as a whole, later.
 
     Raises:
         InputError: an unknown axis, or as `reopen`.
@@ -143,7 +151,22 @@ def extend(
         else:
             longer[name] = added
     study = with_values(study, longer)
-    return study, extend_cells(path, layout_of(study, store.layout.chunk, threads))
+    layout = layout_of(study, store.layout.chunk, threads)
+    here = all(layout.key[name] == value for name, value in machine().items())
+    return study, extend_cells(path, layout, _completion(study, layout) if here else None)
+
+
+def _completion(study: Study, layout: Layout) -> Complete:
+    """Computes the missing cells of a block that has some."""
+
+    def complete(block: Block, held: Held) -> Held:
+        start = [s.start for s in layout.cells(block)]
+        absent = {tuple(np.add(start, place).tolist()) for place in np.argwhere(held.status == Status.MISSING)}
+        found = computer(study, layout, only=absent)(block)
+        fresh = found._replace(messages={cell: said for cell, said in found.messages.items() if cell in absent})
+        return Held(*merge(Computed(*held), fresh, Status.MISSING))
+
+    return complete
 
 
 def _alike(name: str, value: float, kind: type) -> float:
