@@ -67,6 +67,11 @@ def fit(callbacks, accumulate=1, optimisers=1):
     return module, logger
 
 
+def test_accumulated_gradients_need_a_batch_size():
+    with pytest.raises(InputError, match="batch_size must be given where gradients are accumulated; got None and 2"):
+        fit([LightningMonitor(CE)], 2)
+
+
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_training_is_the_same_and_readings_are_logged(accumulate):
     plain, _ = fit([], accumulate)

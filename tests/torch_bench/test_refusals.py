@@ -153,6 +153,11 @@ def test_solves():
     refuse("num of a trace must be at least 2; got 1.", lambda: trace(op, num=1))
     refuse("select must accept at least one parameter", lambda: Block(op, op.objective.indices(lambda name: False)))
     refuse("must hold at least 2 batches of one size; got 1", lambda: batch_sharpness(objective()))
+    refuse("got one that cuts them.", lambda: batch_sharpness(objective(batches=data(6, 6), chunk=3)))
+    refuse(
+        "must be of the training's batch size (12, accumulated parts and all ranks together)",
+        lambda: batch_sharpness(objective(batches=data(6, 6)), batch_size=12),
+    )
     refuse(
         "must hold at least 3 batches of one size; got 2",
         lambda: gradient_noise_scale(objective(batches=data(5, 5, 2))),

@@ -6,6 +6,7 @@ To add one:
 3. Add a row to `tests/torch_bench/test_measures.py`: the dense truth of its number.
 """
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -145,7 +146,15 @@ def noise_kernel_norm(moment: Moment) -> Found:
 
 
 def batch_sharpness(moment: Moment) -> Found:
-    """The curvature of each probe batch along its own gradient, averaged."""
+    """The curvature of each probe batch along its own gradient, averaged; NaN where such a gradient is zero.
+
+    Left out, with one warning, where the probe's batches are not of the training's size (`chunk`, accumulation, DDP).
+    """
+    if reason := batch_measures.other_size(moment.objective, moment.setting.batch_size):
+        if "batch sharpness left out" not in moment.memory.counts:
+            warnings.warn(f"batch_sharpness is left out: {reason}", UserWarning, stacklevel=2)
+        moment.memory.counts["batch sharpness left out"] = 1
+        return Found({}, {})
     found = batch_measures.batch_sharpness(moment.objective)
     return Found({"batch_sharpness": float(found.value)}, {"batch_sharpness": float(found.sem)})
 

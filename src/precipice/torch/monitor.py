@@ -60,7 +60,7 @@ class Monitor:
         num_batches: of the probe set.
         accuracy: of the solves.
         batch_size: examples of one training step, accumulated parts and all ranks together; by default those of the
-            first batch on all ranks.
+            first batch on all ranks. Say it where gradients are accumulated, which cannot be seen from here.
         sinks: callables ``(scalars, step)`` that get each reading: ``wandb.log``, `monitor.to_tensorboard(writer)`.
         lines: limits to warn of; by default the optimiser's edge and the stochastic edge.
         dropout: 'off' (it lets everything through in measurements) or 'fixed' (one mask); needed where there is any.

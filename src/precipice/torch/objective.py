@@ -61,8 +61,10 @@ class Objective:
         self._copy(dtype or precision_of(self.model))
         self.names, self.sizes = list(self.parts.params), [p.numel() for p in self.params]
         self.size, self.dtype, self.device = sum(self.sizes), self.params[0].dtype, device_of(self.model)
+        batches = list(batches)
         with torch.inference_mode(False):
             chunks = weighted_chunks(batches, device=self.device, dtype=self.dtype, weight=weight, chunk=chunk)
+        self.cut = chunk is not None and any(num_examples(batch) > chunk for batch in batches)
         self.chunks = self.ranks.weighted(chunks, [weight(c.batch) for c in chunks])
         self._check()
 
