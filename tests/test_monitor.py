@@ -111,7 +111,7 @@ def test_at_the_balanced_batch_size_both_limits_are_the_same_lr(rates):
 # Advice
 
 
-BOTH = {"normalised_sharpness": 0.5, "noise_kernel_norm_estimate": 0.2}
+BOTH = {"normalised_sharpness": 0.05, "noise_kernel_norm_estimate": 0.2}
 
 
 def by_name(found):
@@ -121,8 +121,24 @@ def by_name(found):
 def test_the_range_of_cross_entropy_is_another():
     found = by_name(monitor.advice(history(BOTH, loss="cross-entropy")))
     assert found["lr_range"].value == pytest.approx((0.25, 1.0))
+    assert "[0.5, 2]" in found["lr_range"].text
     assert "near 2" in found["noise_limit_lr"].caveat
     assert "half as large" in found["balanced_batch_size"].caveat
+
+
+def test_the_range_is_cut_where_the_curvature_ends_it():
+    found = by_name(monitor.advice(history(BOTH | {"normalised_sharpness": 0.4})))  # largest 0.25; K asks 0.2 to 0.4
+    assert found["lr_range"].value == pytest.approx((0.2, 0.25))
+    assert "0.2 to 0.25 (cut at the largest stable one by curvature; K would allow 0.4)" in found["lr_range"].text
+    assert "puts K into [0.4, 0.5]" in found["lr_range"].text
+
+
+def test_no_range_is_given_above_the_limit_of_curvature():
+    found = by_name(monitor.advice(history(BOTH | {"normalised_sharpness": 1.0})))
+    assert "lr_range" not in found
+    assert "No range for K is given: it begins at a learning rate of 0.2" in found["largest_stable_lr"].caveat
+    alone = by_name(monitor.advice(history({"noise_kernel_norm_estimate": 0.2})))
+    assert "the curvature, which may allow less, was not measured" in alone["lr_range"].caveat
 
 
 def test_no_range_is_given_where_no_paper_has_one():
@@ -155,7 +171,7 @@ def test_measured_at_other_steps_and_other_rates_both_count():
 
 def test_other_groups_are_scaled_alike():
     found = by_name(monitor.advice(history(BOTH, rates=(SGD, Rates(0.3, 5.0)), groups=("body", "head"))))
-    assert "(the others, scaled alike: 0.6)" in found["largest_stable_lr"].text
+    assert "(the others, scaled alike: 6)" in found["largest_stable_lr"].text
 
 
 def test_an_adaptive_optimiser_is_told_of():

@@ -420,7 +420,7 @@ def test_the_largest_stable_lr_is_where_the_first_step_is_marginal(name):
     hessian = dense(lambda p: loss(p, data()), params)
     assert np.linalg.eigvalsh(root[:, None] * hessian * root)[-1] == pytest.approx(1, rel=1e-7)
     assert found.error <= 1e-6 * found.lr
-    assert {"largest_stable_lr", "lr_range"} <= {one.name for one in found.advice}
+    assert {"largest_stable_lr", "noise_limit_lr"} <= {one.name for one in found.advice}
     norm, sem = (at("noise_kernel_norm_estimate") for at in (found.reading.get, found.reading.error))
     assert found.noise_lr == pytest.approx(found.reading.lr / norm)
     assert found.noise_error == pytest.approx(found.noise_lr * sem / norm)

@@ -189,7 +189,6 @@ def test_warns_once_at_each_crossing_and_tells_the_sinks(tmp_path):
     assert {a.name for a in monitor.advice()} == {
         "largest_stable_lr",
         "noise_limit_lr",
-        "lr_range",
         "balanced_batch_size",
     }
     monitor.history.save(tmp_path / "history.zarr")

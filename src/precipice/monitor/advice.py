@@ -54,14 +54,14 @@ def advice(history: History) -> tuple[Advice, ...]:
     Example:
         >>> from precipice.monitor.reading import Rates
         >>> from precipice.monitor.setting import Setting
-        >>> reading = Reading(9, (Rates(0.1, 20.0),), {"normalised_sharpness": 0.5, "noise_kernel_norm_estimate": 0.2})
+        >>> reading = Reading(9, (Rates(0.1, 20.0),), {"normalised_sharpness": 0.4, "noise_kernel_norm_estimate": 0.2})
         >>> history = History(Setting("squared", "sgd", batch_size=32, num_examples=1000), (reading,))
         >>> for one in advice(history):
         ...     print(one.name, np.round(one.value, 9).tolist())
-        largest_stable_lr 0.2
+        largest_stable_lr 0.25
         noise_limit_lr 0.5
-        lr_range [0.2, 0.4]
-        balanced_batch_size 12.8
+        lr_range [0.2, 0.25]
+        balanced_batch_size 16.0
     """
     _ = history.last
     found = (one(history) for one in _ADVICES)
@@ -72,8 +72,7 @@ def _largest_stable_lr(history: History) -> Advice | None:
     reading, setting = history.latest("normalised_sharpness"), history.setting
     if reading is None or not np.isfinite(reading["normalised_sharpness"]):
         return None
-    factor = curvature_factor(reading["normalised_sharpness"], reading.rates)
-    value = reading.lr * factor
+    value, factor = _curvature_limit(reading)
     limit = "no direction of positive curvature sets a limit" if np.isinf(factor) else f"{value:.3g} at most"
     adaptive = "preconditioner" if "preconditioned_sharpness" in reading.values else ""
     return Advice(
@@ -86,7 +85,8 @@ def _largest_stable_lr(history: History) -> Advice | None:
         "the sharpness moves towards the edge as training goes on (progressive sharpening), and trainings at the edge "
         "often converge"
         + (f"; it holds for the {adaptive} as it is now, which adapts" if adaptive else "")
-        + ". The noise of batches is another limit.",
+        + ". The noise of batches is another limit."
+        + _beyond(history, value),
     )
 
 
@@ -114,13 +114,18 @@ def _noise_limit_lr(history: History) -> Advice | None:
 
 
 def _lr_range(history: History) -> Advice | None:
-    reading, setting = _noisy(history), history.setting
-    if reading is None or setting.loss == "other":
+    reading, setting, full = _noisy(history), history.setting, _band(history)
+    sharp = history.latest("normalised_sharpness")
+    measured = sharp is not None and np.isfinite(sharp["normalised_sharpness"])
+    largest = _curvature_limit(sharp)[0] if sharp is not None and measured else np.inf
+    if reading is None or full is None or full[0] >= largest:
         return None
-    low, high = SQUARED_BAND if setting.loss == "squared" else CROSS_ENTROPY_BAND
+    value = (full[0], min(full[1], largest))
     now = reading["noise_kernel_norm_estimate"]
     median = float(np.nanmedian(history.row("noise_kernel_norm_estimate")))
-    value = (reading.lr * low / now, reading.lr * high / now)
+    band = tuple(lr * now / reading.lr for lr in value)
+    cut = "" if value == full else f" (cut at the largest stable one by curvature; K would allow {full[1]:.3g})"
+    unknown = "" if measured else "the curvature, which may allow less, was not measured; "
     source = {
         "squared": "the best test errors of ResNet-18 on CIFAR-10 with squared loss (SGD with momentum, cosine "
         "schedule) had a median trace estimate in [0.4, 0.8] (agarwala2024, figure 6); for the exact K at the end of "
@@ -131,12 +136,36 @@ def _lr_range(history: History) -> Advice | None:
     return Advice(
         "lr_range",
         value,
-        f"Learning rate: {value[0]:.3g} to {value[1]:.3g} puts K into [{low:g}, {high:g}]; K is {now:.2g} now, its "
-        f"median so far {median:.2g}.",
+        f"Learning rate: {value[0]:.3g} to {value[1]:.3g}{cut} puts K into [{band[0]:.3g}, {band[1]:.3g}]; K is "
+        f"{now:.2g} now, its median so far {median:.2g}.",
         f"{source}; {setting.convention}.",
-        "a range seen in a few trainings, not a law; the trace itself changes with the learning rate over a training; "
-        "the papers do not say how they count outputs, which can be a factor of C." + _untested(reading),
+        f"{unknown}a range seen in a few trainings, not a law; the trace itself changes with the learning rate over a "
+        "training; the papers do not say how they count outputs, which can be a factor of C." + _untested(reading),
     )
+
+
+def _band(history: History) -> tuple[float, float] | None:
+    """The learning rates that put K into the range of the papers, whatever the curvature; None without K or range."""
+    reading, bands = _noisy(history), {"squared": SQUARED_BAND, "cross-entropy": CROSS_ENTROPY_BAND}
+    if reading is None or history.setting.loss not in bands:
+        return None
+    low, high = bands[history.setting.loss]
+    now = reading["noise_kernel_norm_estimate"]
+    return reading.lr * low / now, reading.lr * high / now
+
+
+def _beyond(history: History, largest: float) -> str:
+    """That no `lr_range` is given, where it lies above the limit of curvature."""
+    band = _band(history)
+    if band is None or band[0] < largest:
+        return ""
+    return f" No range for K is given: it begins at a learning rate of {band[0]:.3g}, above this limit."
+
+
+def _curvature_limit(reading: Reading) -> tuple[float, float]:
+    """The largest stable learning rate by curvature, and the factor that leads to it."""
+    factor = curvature_factor(reading["normalised_sharpness"], reading.rates)
+    return reading.lr * factor, factor
 
 
 def _balanced_batch_size(history: History) -> Advice | None:
