@@ -169,6 +169,18 @@ def test_measured_at_other_steps_and_other_rates_both_count():
     assert found["balanced_batch_size"].value == pytest.approx(32 * 0.2 * 2)
 
 
+def test_a_group_that_stands_still_is_no_limit():
+    frozen, decayed = Rates(0.0, np.inf), Rates(0.1, edge(0.1, decoupled_weight_decay=3.0), decoupled_weight_decay=3.0)
+    for sharpness in (0.3, 2.0):
+        factor = monitor.curvature_factor(sharpness, [frozen, decayed])
+        assert factor == pytest.approx(monitor.curvature_factor(sharpness, [decayed]))
+    found = by_name(monitor.advice(history(BOTH, rates=(frozen, SGD), groups=("body", "head"))))
+    alone = by_name(monitor.advice(history(BOTH)))
+    assert found["largest_stable_lr"].value == alone["largest_stable_lr"].value
+    assert found["balanced_batch_size"].value == alone["balanced_batch_size"].value
+    assert "in the first moving group" in found["largest_stable_lr"].text
+
+
 def test_other_groups_are_scaled_alike():
     found = by_name(monitor.advice(history(BOTH, rates=(SGD, Rates(0.3, 5.0)), groups=("body", "head"))))
     assert "(the others, scaled alike: 6)" in found["largest_stable_lr"].text
@@ -362,6 +374,9 @@ def test_scalars_go_to_any_sink():
         (lambda: Rates(0.0, 1.0), "lr must be positive and finite; got 0.0."),
         (lambda: Rates(0.1, 1.0, momentum=1.0), r"momentum must lie in \[0, 1\); got 1.0."),
         (lambda: Reading(-1, (SGD,), {}), "step must be at least 0; got -1."),
+        (lambda: Rates(0.1, np.inf), "edge must be positive and finite; got inf."),
+        (lambda: Rates(0.0, 20.0), "lr must be positive and finite; got 0.0."),
+        (lambda: Reading(0, (Rates(0.0, np.inf),), {}), "lr of at least one group must be positive; got 0 in all."),
         (lambda: Reading(0, (), {}), "rates must hold the numbers of at least one group; got none."),
         (lambda: Reading(0, (SGD,), {"sharpnes": 1.0}), "measured value 'sharpnes' is unknown; did you mean sharpness"),
         (lambda: Reading(0, (SGD,), {"sharpness": [1.0]}), r"sharpness must have the axes \(\)"),

@@ -267,6 +267,17 @@ def test_numbers_of_inject_hyperparams_and_of_schedules_are_the_present_ones():
     assert monitor(falling).measure(start(), memory).lr == pytest.approx(0.6)
 
 
+def test_nothing_is_measured_while_the_learning_rate_is_0():
+    rising = made(learning_rate=optax.linear_schedule(0.0, 1.0, 4))
+    watch = monitor(rising, every=1, budget=None)
+    memory = rising.init(start())
+    assert watch.step(start(), memory) is None
+    memory = trained(rising, 2)[1]
+    reading = watch.step(start(), memory)
+    assert reading is not None
+    assert reading.lr == pytest.approx(0.5)
+
+
 def test_a_chain_is_read_through():
     chain = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.01))
     memory = trained(chain)[1]

@@ -169,6 +169,44 @@ def test_warmup_from_zero_and_adam_before_its_first_step_are_waited_for():
     assert round(monitor.history.last.rates[0].edge, 6) == 38000
 
 
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_a_group_with_learning_rate_0_counts_as_frozen(kind, frozen, tmp_path):
+    def measured(freeze):
+        model = seeded(mlp).double()
+        groups = [{"params": list(model[i].parameters()), "lr": 0.1, "name": f"layer {i}"} for i in (0, 2)]
+        optimizer = getattr(torch.optim, kind)(groups)
+        MSE(model, batch).backward()
+        optimizer.step()
+        monitor = Monitor(model, MSE, data(8, 8, 8), optimizer, budget=None, every=1, measures=EVERYTHING)
+        monitor.step()
+        if freeze == "rate":
+            optimizer.param_groups[frozen]["lr"] = 0.0
+        else:
+            for p in optimizer.param_groups.pop(frozen)["params"]:
+                p.requires_grad_(False)
+            monitor = Monitor(model, MSE, data(8, 8, 8), optimizer, budget=None, every=1, measures=EVERYTHING)
+        monitor.step()
+        return monitor
+
+    batch = tuple(t.double() for t in data(8)[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EdgeWarning)
+        one, other = measured("rate"), measured("parameters")
+    a, b = one.history.last, other.history.last
+    np.testing.assert_allclose(a["normalised_sharpness"], b["normalised_sharpness"], rtol=1e-3)
+    np.testing.assert_allclose(a["critical_sharpness"], b["critical_sharpness"], rtol=0.05)
+    if kind == "Adam":
+        np.testing.assert_allclose(a["preconditioned_sharpness"], b["preconditioned_sharpness"], rtol=1e-3)
+    assert a["group_trace"][frozen] == 0
+    np.testing.assert_allclose(a["group_normalised_sharpness"][frozen], 0, atol=1e-9)
+    assert (a.rates[frozen].lr, a.lr) == (0.0, 0.1)
+    assert one.advice()[0].name == "largest_stable_lr"
+    one.summary()
+    one.plot(tmp_path / "picture.png")
+    one.history.save(tmp_path / "history.zarr")
+
+
 def test_warns_once_at_each_crossing_and_tells_the_sinks(tmp_path):
     model = seeded(mlp)
     optimizer, told = torch.optim.SGD(model.parameters(), lr=0.01), []

@@ -29,7 +29,7 @@ class Advice:
 
     Args:
         name: what it is about: ``largest_stable_lr``, ``noise_limit_lr``, ``lr_range`` or ``balanced_batch_size``.
-        value: the number, or (low, high); of the first group where there are several.
+        value: the number, or (low, high); of the first group that moves where there are several.
         text: the advice.
         reason: the measured numbers and the formula.
         caveat: what it does not know.
@@ -201,8 +201,9 @@ def _others(reading: Reading, factor: float) -> str:
     """What the other groups' learning rates become."""
     if len(reading.rates) == 1 or np.isinf(factor):
         return ""
-    others = ", ".join(f"{rates.lr * factor:.3g}" for rates in reading.rates[1:])
-    return f" in the first group (the others, scaled alike: {others})"
+    place = "first" if reading.first == 0 else "first moving"
+    others = ", ".join(f"{rates.lr * factor:.3g}" for rates in reading.rates[reading.first + 1 :])
+    return f" in the {place} group (the others, scaled alike: {others})"
 
 
 def _untested(reading: Reading) -> str:

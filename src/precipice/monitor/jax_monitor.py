@@ -18,7 +18,7 @@ from precipice.monitor.advice import Advice, advice
 from precipice.monitor.history import History
 from precipice.monitor.jax_loss import Held, Probe, SplitLoss, check_mean_loss, mean_loss, probe_of, trained_part
 from precipice.monitor.jax_measures import Measure, Point, hessian_top, noise_trace
-from precipice.monitor.jax_optimiser import name_of, rates_of, root_scale
+from precipice.monitor.jax_optimiser import name_of, rates_of, root_scale, stands_still
 from precipice.monitor.lines import EdgeWarning, Line, crossed, default_lines
 from precipice.monitor.picture import save_picture
 from precipice.monitor.reading import Reading
@@ -131,10 +131,12 @@ class JaxMonitor:
             opt_state: the optax state after it (may be left out for sgd with a constant learning rate).
 
         Returns:
-            The reading, or None where nothing was measured.
+            The reading, or None where nothing was measured: it is not time, or the learning rate is 0.
         """
         self._step += 1
         if not self._spacing(self._clock() - self._since).due(self._step):
+            return None
+        if stands_still(self._optimiser, opt_state):
             return None
         jax.block_until_ready((params, opt_state))  # queued training counts as training
         return self.measure(params, opt_state)

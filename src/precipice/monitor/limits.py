@@ -21,7 +21,7 @@ def curvature_factor(normalised_sharpness: float, rates: Sequence[Rates]) -> flo
 
     Args:
         normalised_sharpness: n, the largest eigenvalue of S^1/2 (H + l2 I) S^1/2.
-        rates: of all groups.
+        rates: of all groups; those with learning rate 0 stand still whatever the factor.
 
     Returns:
         f; inf where n is 0 or below: no direction of positive curvature, no limit from it.
@@ -36,7 +36,7 @@ def curvature_factor(normalised_sharpness: float, rates: Sequence[Rates]) -> flo
         (2.0, inf)
     """
     at_least("normalised_sharpness", normalised_sharpness, -math.inf)
-    shrinks = [group.lr * group.decoupled_weight_decay for group in rates]
+    shrinks = [group.lr * group.decoupled_weight_decay for group in rates if group.lr]
     x = max(shrinks) if normalised_sharpness < 1 else min(shrinks)
     denominator = normalised_sharpness * (2 - x) + x
     return 2 / denominator if normalised_sharpness > 0 else math.inf

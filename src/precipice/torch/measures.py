@@ -63,7 +63,7 @@ def normalised_sharpness(moment: Moment) -> Found:
 
 
 def _preconditioned(moment: Moment, value: float, bound: float) -> Found:
-    edges = {rates.edge for rates in moment.rule.rates}
+    edges = {rates.edge for rates in moment.rule.rates if rates.lr}
     if len(edges) == 1:
         (edge,) = edges
         value, bound = value * edge, bound * edge
@@ -132,6 +132,7 @@ def noise_kernel_norm(moment: Moment) -> Found:
     samples = part_traces(
         op, rule.groups, num_parts=len(rule.rates), num=accuracy.num_samples, seed=seed, deflate=vectors
     )
+    samples = samples * [float(rates.lr > 0) for rates in rule.rates]  # exactly 0 where the group stands still
     norms = [
         trace_noise_kernel_norm(row, rule.rates, batch_size=setting.batch_size, num_outputs=setting.num_outputs)
         for row in samples
@@ -171,7 +172,7 @@ def critical_sharpness(moment: Moment) -> Found:
     named = dict(model.named_parameters())
     targets = [named[name] for name in objective.names]
     direction = next_update(moment.optimizer, targets, objective.split(moment.hessian.gradient))
-    start = moment.memory.numbers.get("critical lr", moment.rule.rates[0].lr)
+    start = moment.memory.numbers.get("critical lr", next(rates.lr for rates in moment.rule.rates if rates.lr))
     found = search_critical(objective, direction, lr=start)
     if 0 < found.value < np.inf:
         moment.memory.numbers["critical lr"] = 2 / found.value

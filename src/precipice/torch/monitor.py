@@ -45,7 +45,8 @@ class Monitor:
     A measurement differentiates copies of the parameters on a fixed probe set and leaves the model, its buffers,
     gradients, mode and random state, the optimiser and the training's order of data exactly as they are. Measurements
     are so far apart that all together stay within `budget` of the training's time; the first one (set-up) is not
-    counted. Nothing is measured while all learning rates are 0, nor before an adaptive optimiser's first step.
+    counted. Nothing is measured while all learning rates are 0, nor before an adaptive optimiser's first step; a group
+    whose learning rate is 0 counts as frozen.
 
     Args:
         model: any module. DDP is looked through and products are averaged over its ranks, on each of which the monitor
