@@ -198,9 +198,26 @@ def test_without_positive_curvature_there_is_no_limit_from_it():
     assert "balanced_batch_size" not in found
 
 
-def test_a_diverged_run_gives_no_advice():
-    nan = {"normalised_sharpness": np.nan, "noise_kernel_norm_estimate": np.nan}
-    assert monitor.advice(history(nan)) == ()
+@pytest.mark.parametrize(
+    "nan", [{"probe_loss": np.nan}, {"probe_loss": np.inf, "normalised_sharpness": np.nan}, {"sharpness": 1.0} | BOTH]
+)
+def test_a_diverged_run_says_so_before_the_numbers_of_its_last_good_step(nan):
+    if "probe_loss" not in nan:
+        nan = nan | {"noise_kernel_norm_estimate": np.nan}
+    good = BOTH | {"probe_loss": 1.0, "sharpness": 7.0}
+    gone = history(good, good, nan, nan)
+    first, *rest = monitor.advice(gone)
+    assert first.text == (
+        "The loss or its curvature is not finite since step 20; all other numbers here are of step 10 or earlier."
+    )
+    assert (first.name, first.value) == ("not_finite", 20.0)
+    assert tuple(rest) == monitor.advice(history(good, good))
+    rows = monitor.summary_rows(gone)
+    assert rows[1] == ("loss", "not finite since step 20", "numbers below are of step 10 or earlier")
+    assert ("sharpness", "7 (step 10)", "largest algebraic Hessian eigenvalue") in rows
+    assert monitor.advice(history(good, nan, good)) == monitor.advice(history(good, {}, good))
+    assert [one.name for one in monitor.advice(history(nan))] == ["not_finite"]
+    assert ("loss", "not finite since step 0", "") in monitor.summary_rows(history(nan))
 
 
 # Spacing

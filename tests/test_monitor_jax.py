@@ -406,6 +406,7 @@ def test_a_run_that_diverges_is_a_result():
     watch = monitor(made(), every=1, budget=None)
     watch.step(start())
     watch.step(jax.tree.map(lambda leaf: leaf * np.inf, start()))
+    assert [one.name for one in watch.advice()][:2] == ["not_finite", "largest_stable_lr"]
     watch.step(start())
     row = watch.history.row("normalised_sharpness")
     assert np.isnan(row[1])

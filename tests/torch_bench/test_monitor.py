@@ -261,6 +261,7 @@ def test_divergence_is_a_reading_of_nan_and_a_warning():
     with pytest.warns(EdgeWarning, match="step 2: loss must be finite"):
         monitor.step()
     assert np.isnan(monitor.history.last["probe_loss"])
+    assert [one.name for one in monitor.advice()][:2] == ["not_finite", "largest_stable_lr"]
     model.load_state_dict(good)
     monitor.step()
     first, last = monitor.history.readings[0], monitor.history.last

@@ -28,7 +28,8 @@ class Advice:
     """A sentence to act on.
 
     Args:
-        name: what it is about: ``largest_stable_lr``, ``noise_limit_lr``, ``lr_range`` or ``balanced_batch_size``.
+        name: what it is about: ``largest_stable_lr``, ``noise_limit_lr``, ``lr_range``, ``balanced_batch_size``, or
+            ``not_finite`` (its value the step).
         value: the number, or (low, high); of the first group that moves where there are several.
         text: the advice.
         reason: the measured numbers and the formula.
@@ -48,6 +49,8 @@ class Advice:
 def advice(history: History) -> tuple[Advice, ...]:
     """All advice that the latest measurements allow.
 
+    Where the last of them are not finite, this is said first, and all other advice is of the last reading before.
+
     Raises:
         InputError: the history holds no reading.
 
@@ -63,9 +66,29 @@ def advice(history: History) -> tuple[Advice, ...]:
         lr_range [0.2, 0.25]
         balanced_batch_size 16.0
     """
-    _ = history.last
-    found = (one(history) for one in _ADVICES)
-    return tuple(one for one in found if one is not None)
+    before, first = history.finite_part, not_finite(history)
+    found = [one(before) for one in _ADVICES] if before.readings else []
+    return tuple(one for one in (first, *found) if one is not None)
+
+
+def not_finite(history: History) -> Advice | None:
+    """That the latest readings are not finite, since when, and of which step all other numbers are; None if they are.
+
+    Raises:
+        InputError: the history holds no reading.
+    """
+    if history.last.finite:
+        return None
+    before = history.finite_part.readings
+    step = history.readings[len(before)].step
+    rest = f"all other numbers here are of step {before[-1].step} or earlier" if before else "no earlier one is known"
+    return Advice(
+        "not_finite",
+        float(step),
+        f"The loss or its curvature is not finite since step {step}; {rest}.",
+        f"the readings from step {step} to {history.last.step} hold NaN or inf.",
+        "a loss that overflows in one batch may recover; then measure again.",
+    )
 
 
 def _largest_stable_lr(history: History) -> Advice | None:

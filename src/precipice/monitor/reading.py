@@ -25,6 +25,7 @@ _SHARED = (
     "batch_sharpness_sem",
     "gradient_noise_scale",
 )
+_TELLING = ("probe_loss", "normalised_sharpness", "noise_kernel_norm_estimate")
 _BY_HISTORY = ("current_lr", "group_lr", "group_edge", "training_seconds", "measuring_seconds")
 NAMES = (*_SHARED, *(v.name for v in monitor_vocabulary.VARIABLES if v.name not in _BY_HISTORY))
 """What a reading may hold: names of `results.vocabulary`."""
@@ -127,6 +128,11 @@ class Reading:
     def first(self) -> int:
         """The place of that group."""
         return next(i for i, group in enumerate(self.rates) if group.lr)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the loss, the normalised sharpness and K are, as far as they were measured."""
+        return all(np.isfinite(self.values[name]) for name in _TELLING if name in self.values)
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
