@@ -332,6 +332,14 @@ def test_a_line_below():
     assert len(monitor.crossed(history(values[1]), line)) == 1  # begun beyond the line
 
 
+def test_an_adaptive_optimiser_is_warned_of_after_two_readings():
+    lines = monitor.default_lines(setting())
+    values = [{"normalised_sharpness": v} for v in (1.2, 0.9, 1.1, 1.2, 1.3, 0.5, 1.1)]
+    told = [bool(monitor.crossed(history(*values[:n]), lines, num=2)) for n in range(1, 8)]
+    assert told == [False, False, False, True, False, False, False]
+    assert len(monitor.crossed(history(*values[2:4]), lines, num=2)) == 1  # begun beyond the line
+
+
 def test_a_line_looks_past_readings_without_its_value():
     values = [{"normalised_sharpness": 1.2}, {"sharpness": 1.0}, {"normalised_sharpness": 1.3}]
     assert monitor.crossed(history(*values), monitor.default_lines(setting())) == ()

@@ -311,7 +311,7 @@ def test_the_training_is_bit_for_bit_the_same(donate):
         return params, memory
 
     every_kind = [hessian_top(), noise_trace(), hessian_bottom(), batch_curvature(), gradient_noise(), critical_step()]
-    watch = monitor(adam, SPLIT, measures=every_kind, every=3, budget=None)
+    watch = monitor(adam, SPLIT, measures=every_kind, every=3, first=3, budget=None)
     alone, watched = run(None), run(watch)
     assert [reading.step for reading in watch.history.readings] == list(range(3, 31, 3))
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(watched), strict=True))
@@ -400,6 +400,24 @@ def test_it_warns_once_tells_its_sinks_and_shows_itself(tmp_path, capsys):
     assert {one.name for one in watch.advice()} >= {"largest_stable_lr"}
     watch.plot(tmp_path / "picture.png")
     watch.history.save(tmp_path / "history.zarr")
+
+
+def test_an_adaptive_optimiser_is_measured_from_step_100_on_and_warned_of_at_the_second_reading():
+    adam = OPTIMISERS["adam"]
+    memory = trained(adam, 1)[1]
+    watch = monitor(adam, measures=[hessian_top()], every=1, budget=None, lines=(Line("normalised_sharpness", 0, "x"),))
+    for _ in range(99):
+        assert watch.step(start(), memory) is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        reading = watch.step(start(), memory)
+    assert reading is not None
+    assert reading.step == 100
+    with pytest.warns(EdgeWarning, match="step 101: normalised_sharpness is"):
+        watch.step(start(), memory)
+    spacing = monitor(adam, every=300).history.spacing
+    assert spacing is not None
+    assert spacing.first == 300
 
 
 def test_a_run_that_diverges_is_a_result():

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from precipice._checks import InputError
-from precipice.monitor import EdgeWarning
+from precipice.monitor import EdgeWarning, Line
 from precipice.torch import Accuracy, Monitor, supervised
 from precipice.torch.measures import EVERYTHING, normalised_sharpness
 from torch_bench.bench import CE, MSE, data, mlp, seeded
@@ -35,7 +35,9 @@ def train(optimiser, loader, monitored, *, steps=24, accumulate=1, scaler=None, 
     optimizer = optimiser(model.parameters())
     torch.manual_seed(3)
     monitor = (
-        Monitor(model, MSE, loader, optimizer, every=3, budget=None, dropout="off", **kwargs) if monitored else None
+        Monitor(model, MSE, loader, optimizer, every=3, first=1, budget=None, dropout="off", **kwargs)
+        if monitored
+        else None
     )
     batches, done = iter(loader), 0
     while done < steps:
@@ -157,7 +159,7 @@ def test_spacing_keeps_to_the_budget_and_every():
 def test_warmup_from_zero_and_adam_before_its_first_step_are_waited_for():
     model = seeded(mlp)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.0)
-    monitor = Monitor(model, MSE, data(8), optimizer, budget=None, every=1)
+    monitor = Monitor(model, MSE, data(8), optimizer, budget=None, every=1, first=1)
     monitor.step()
     optimizer.param_groups[0]["lr"] = 1e-3
     monitor.step()
@@ -169,6 +171,23 @@ def test_warmup_from_zero_and_adam_before_its_first_step_are_waited_for():
     assert round(monitor.history.last.rates[0].edge, 6) == 38000
 
 
+def test_adam_is_measured_from_step_100_on_and_warned_of_at_the_second_reading():
+    model = seeded(mlp)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    line = Line("normalised_sharpness", 0, "x")
+    monitor = Monitor(model, MSE, data(8), optimizer, budget=None, every=1, lines=[line])
+    MSE(model, data(8)[0]).backward()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(100):
+            optimizer.step()
+            monitor.step()
+    assert [r.step for r in monitor.history.readings] == [100]
+    with pytest.warns(EdgeWarning, match="step 101: normalised_sharpness is"):
+        monitor.step()
+    assert Monitor(model, MSE, data(8), optimizer, every=300).history.spacing.first == 300
+
+
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
 @pytest.mark.parametrize("frozen", [0, 1])
 def test_a_group_with_learning_rate_0_counts_as_frozen(kind, frozen, tmp_path):
@@ -178,14 +197,14 @@ def test_a_group_with_learning_rate_0_counts_as_frozen(kind, frozen, tmp_path):
         optimizer = getattr(torch.optim, kind)(groups)
         MSE(model, batch).backward()
         optimizer.step()
-        monitor = Monitor(model, MSE, data(8, 8, 8), optimizer, budget=None, every=1, measures=EVERYTHING)
+        monitor = Monitor(model, MSE, data(8, 8, 8), optimizer, budget=None, every=1, first=1, measures=EVERYTHING)
         monitor.step()
         if freeze == "rate":
             optimizer.param_groups[frozen]["lr"] = 0.0
         else:
             for p in optimizer.param_groups.pop(frozen)["params"]:
                 p.requires_grad_(False)
-            monitor = Monitor(model, MSE, data(8, 8, 8), optimizer, budget=None, every=1, measures=EVERYTHING)
+            monitor = Monitor(model, MSE, data(8, 8, 8), optimizer, budget=None, every=1, first=1, measures=EVERYTHING)
         monitor.step()
         return monitor
 

@@ -24,7 +24,7 @@ from precipice.monitor.picture import save_picture
 from precipice.monitor.reading import Reading
 from precipice.monitor.scalars import Sink, scalars
 from precipice.monitor.setting import LossKind, Setting
-from precipice.monitor.spacing import Spacing
+from precipice.monitor.spacing import Spacing, first_step
 from precipice.monitor.summary import print_summary
 
 
@@ -45,13 +45,15 @@ class JaxMonitor:
         kind: of the loss, for the advice: "squared", "cross-entropy" or "other".
         num_outputs: C, see `Setting`.
         measures: what is measured, by default ``(hessian_top(), noise_trace())``.
-        every: least number of steps between measurements; an adaptive optimiser is not measured before that many, as
-            its preconditioner begins at nearly nothing where the first gradients are small.
+        every: least number of steps between measurements.
+        first: no measurement by `step` before so many; None: 0 for sgd, the larger of `every` and 100 for an adaptive
+            optimiser, whose preconditioner begins at nearly nothing where the first gradients are small.
         budget: seconds of measuring a second of training; None measures every `every` steps.
         chunk_size: probe examples held at a time; by default `batch_size`, so that memory stays near that of a
             training step. One as large as the probe set takes it at once, which is faster.
         trainable: which leaves are trained, as `equinox.partition` takes it.
-        lines: limits that are warned of (`default_lines` if None).
+        lines: limits that are warned of (`default_lines` if None): at once for sgd, for an adaptive optimiser when two
+            successive readings lie beyond.
         sinks: called with ``(scalars, step)`` after each measurement, as ``wandb.log``.
         mode: how the loss evaluates the model, in words.
         key: for random vectors; `jax.random.key(0)` if None.
@@ -84,6 +86,7 @@ class JaxMonitor:
         num_outputs: int = 1,
         measures: Sequence[Measure] | None = None,
         every: int = 10,
+        first: int | None = None,
         budget: float | None = 0.05,
         chunk_size: int | None = None,
         trainable: Any = eqx.is_inexact_array,
@@ -109,7 +112,8 @@ class JaxMonitor:
         self._memories: list[Any] = [None] * len(self._measures)
         self._lines = default_lines(setting) if lines is None else tuple(lines)
         self._sinks, self._key, self._clock = tuple(sinks), jax.random.key(0) if key is None else key, clock
-        first = 0 if setting.optimiser == "sgd" else every  # before, a preconditioner knows a few gradients only
+        self._adaptive = setting.optimiser != "sgd"
+        first = first_step(every, adaptive=self._adaptive, first=first)
         self._history = History(setting, spacing=Spacing(budget, every, first))
         self._step, self._since = 0, clock()
 
@@ -216,7 +220,7 @@ class JaxMonitor:
         )
 
     def _report(self, reading: Reading) -> None:
-        for sentence in crossed(self._history, self._lines):
+        for sentence in crossed(self._history, self._lines, num=2 if self._adaptive else 1):
             warnings.warn(sentence, EdgeWarning, stacklevel=4)
         for sink in self._sinks:
             sink(scalars(reading, self._history.setting), reading.step)

@@ -5,6 +5,29 @@ from dataclasses import dataclass, replace
 
 from precipice._checks import InputError, positive, whole
 
+ADAPTIVE_START = 100
+"""Steps that an adaptive optimiser takes before its first measurement."""
+
+
+def first_step(every: int, *, adaptive: bool, first: int | None = None) -> int:
+    """The step of the first measurement: 0, or of an adaptive optimiser the larger of `every` and 100.
+
+    Its preconditioner begins at nearly nothing wherever the first gradients are small, and the preconditioned sharpness
+    is then large and means little. For the same reason a line counts as crossed only after two readings beyond it.
+
+    Args:
+        every: least number of steps between two measurements.
+        adaptive: whether the optimiser is (anything but SGD).
+        first: the caller's own choice, or None.
+
+    Example:
+        >>> first_step(10, adaptive=False), first_step(10, adaptive=True), first_step(10, adaptive=True, first=3)
+        (0, 100, 3)
+    """
+    if first is not None:
+        return first
+    return max(every, ADAPTIVE_START) if adaptive else 0
+
 
 @dataclass(frozen=True)
 class Spacing:
