@@ -84,6 +84,31 @@ def test_the_trace_form_of_k_is_that_of_measures(momentum, num_outputs):
     assert ours == pytest.approx(float(theirs), rel=1e-12)
 
 
+@pytest.mark.parametrize("num_training", [8, 20, 10**9])
+def test_k_of_a_finite_data_set_is_the_series_of_measures_at_small_rates(num_training):
+    lr, eigenvalues = 1e-7, np.array([3.0, 1.0])
+    sizes = {"batch_size": 8, "num_training": num_training}
+    ours = monitor.trace_noise_kernel_norm([eigenvalues.sum()], [Rates(lr, 1.0, 0.9)], **sizes)
+    series = measures.momentum_noise_kernel_norm_series(
+        eigenvalues, lr=lr, momentum=0.9, batch_size=8, num_examples=num_training
+    )
+    assert ours == pytest.approx(float(np.asarray(series)), rel=1e-5)
+    if num_training > 8:
+        balanced = monitor.balanced_batch_size(0.3, 0.5, [SGD], **sizes)
+        assert 0.3 * 2 * (1 / balanced - 1 / num_training) / (1 / 8 - 1 / num_training) == pytest.approx(1)
+
+
+def test_the_full_batch_gets_no_advice_of_noise():
+    full = history(BOTH | {"noise_kernel_norm_estimate": 0.0}, num_training=32)
+    assert "K = lr tr/(2 (1 - mu) B) (1 - B/D)" in full.setting.convention
+    assert "B = 32 of D = 32 training examples" in full.setting.convention
+    assert list(found := by_name(monitor.advice(full))) == ["largest_stable_lr"]
+    assert "The batch is all the data: no noise." in found["largest_stable_lr"].caveat
+    part = by_name(monitor.advice(history(BOTH, num_training=64)))
+    assert part["balanced_batch_size"].value == pytest.approx(1 / (1 / 64 + (1 / 32 - 1 / 64) / 4))
+    assert "small part of the data" not in part["noise_limit_lr"].caveat
+
+
 def test_k_of_a_running_mean_is_the_sum_of_responses():
     """Adam's form m' = b m + (1 - b) g: noise of variance s in g adds lr^2 s/(2 lr h) (1 + O(lr)) to the variance."""
     lr, beta, h, steps = 1e-4, 0.9, 1.0, 200_000
@@ -395,6 +420,11 @@ def test_scalars_go_to_any_sink():
     [
         (lambda: setting(loss="hinge"), "loss 'hinge' is unknown"),
         (lambda: setting(batch_size=0), "batch_size must be at least 1; got 0."),
+        (lambda: setting(num_training=31), r"num_training must be at least the batch size \(32\); got 31."),
+        (
+            lambda: monitor.trace_noise_kernel_norm([1.0], [SGD], batch_size=9, num_training=8),
+            r"num_training must be at least the batch size \(9\); got 8.",
+        ),
         (lambda: setting(groups=("a", "a")), "groups must be at least one name, all different"),
         (lambda: Rates(0.0, 1.0), "lr must be positive and finite; got 0.0."),
         (lambda: Rates(0.1, 1.0, momentum=1.0), r"momentum must lie in \[0, 1\); got 1.0."),

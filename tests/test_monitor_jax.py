@@ -477,6 +477,13 @@ def test_on_a_quadratic_it_is_the_edge_itself(name, factor, grows):
     assert (losses[-1] > losses[600] > losses[0]) if grows else (losses[-1] < losses[600] < losses[0])
 
 
+def test_the_full_batch_has_no_noise():
+    found = largest_stable_lr(SPLIT, start(), data(), batch_size=NUM, num_training=NUM, kind="squared")
+    assert found.reading["noise_kernel_norm_estimate"] == 0
+    assert np.isnan([found.noise_lr, found.noise_error]).all()
+    assert [one.name for one in found.advice] == ["largest_stable_lr"]
+
+
 def test_without_positive_curvature_there_is_no_largest_lr():
     found = largest_stable_lr(lambda w, x: -jnp.mean(x) * w**2, jnp.array(1.0), np.ones(4), batch_size=2)
     assert found.lr == np.inf

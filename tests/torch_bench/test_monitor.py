@@ -18,6 +18,7 @@ from precipice._checks import InputError
 from precipice.monitor import EdgeWarning, Line
 from precipice.torch import Accuracy, Monitor, supervised
 from precipice.torch.measures import EVERYTHING, normalised_sharpness
+from precipice.torch.probe import training_size
 from torch_bench.bench import CE, MSE, data, mlp, seeded
 from torch_bench.truth import assert_same, dense_hessian, snapshot
 
@@ -260,6 +261,38 @@ def test_warns_once_at_each_crossing_and_tells_the_sinks(tmp_path):
         16,
     )
     assert (setting.precision, setting.mode) == ("float32", "in training mode")
+
+
+@pytest.mark.parametrize("batch_size", [16, 64])
+def test_a_loader_tells_the_size_of_the_training_set_for_k(batch_size):
+    def measured(data, **options):
+        model = seeded(mlp)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+        monitor = Monitor(model, MSE, data, optimizer, **options)
+        return monitor, monitor.measure()["noise_kernel_norm_estimate"]
+
+    batches = DataLoader(TensorDataset(X, Y), batch_size=batch_size)
+    monitor, k = measured(batches)
+    unknown, other = measured(list(batches))
+    assert (monitor.history.setting.num_training, unknown.history.setting.num_training) == (64, None)
+    np.testing.assert_allclose(k, other * (1 - batch_size / 64), rtol=1e-12)
+    np.testing.assert_allclose(measured(list(batches), num_training=64)[1], k, rtol=1e-12)
+    assert ("noise_limit_lr" in {one.name for one in monitor.advice()}) == (batch_size < 64)
+    monitor.history.dataset()
+
+
+def test_the_size_of_the_training_set_is_what_a_loader_goes_through_once():
+    data = TensorDataset(X, Y)
+    some = torch.utils.data.SubsetRandomSampler(range(40))
+    again = torch.utils.data.RandomSampler(data, replacement=True)
+    loaders = [
+        DataLoader(data, batch_size=8, shuffle=True),
+        DataLoader(data, batch_size=8, sampler=some),
+        DataLoader(data, batch_size=8, sampler=again),
+        DataLoader(data, batch_size=None),
+        DataLoader(Stream(), batch_size=8),
+    ]
+    assert [training_size(loader) for loader in loaders] == [64, 40, None, None, None]
 
 
 def test_summary_prints(capsys):

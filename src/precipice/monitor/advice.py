@@ -96,6 +96,7 @@ def _largest_stable_lr(history: History) -> Advice | None:
     if reading is None or not np.isfinite(reading["normalised_sharpness"]):
         return None
     value, factor = _curvature_limit(reading)
+    noise = "The batch is all the data: no noise." if setting.full_batch else "The noise of batches is another limit."
     limit = "no direction of positive curvature sets a limit" if np.isinf(factor) else f"{value:.3g} at most"
     adaptive = "preconditioner" if "preconditioned_sharpness" in reading.values else ""
     return Advice(
@@ -108,7 +109,7 @@ def _largest_stable_lr(history: History) -> Advice | None:
         "the sharpness moves towards the edge as training goes on (progressive sharpening), and trainings at the edge "
         "often converge"
         + (f"; it holds for the {adaptive} as it is now, which adapts" if adaptive else "")
-        + ". The noise of batches is another limit."
+        + f". {noise}"
         + _beyond(history, value),
     )
 
@@ -124,7 +125,11 @@ def _noise_limit_lr(history: History) -> Advice | None:
             "under cross-entropy the measured threshold of this estimate was near 2, not 1 (agarwala2024, appendix D.7:"
             " ResNet-50, ViT, SGD with momentum)"
         )
-    caveat += ". It is for batches that are a small part of the data: the full batch has no noise."
+    caveat += "."
+    if setting.num_training is None:
+        caveat += (
+            " It is for batches that are a small part of the data (num_training says): the full batch has no noise."
+        )
     return Advice(
         "noise_limit_lr",
         value,
@@ -197,24 +202,27 @@ def _balanced_batch_size(history: History) -> Advice | None:
     if reading is None or sharp is None or not sharp["normalised_sharpness"] > 0:
         return None
     now = reading["noise_kernel_norm_estimate"] * sharp.lr / reading.lr  # where the two were measured at other steps
-    value = balanced_batch_size(now, sharp["normalised_sharpness"], sharp.rates, batch_size=setting.batch_size)
+    sizes = {"batch_size": setting.batch_size, "num_training": setting.num_training}
+    value = balanced_batch_size(now, sharp["normalised_sharpness"], sharp.rates, **sizes)
+    law = "lr/B" if setting.num_training is None else "lr (1/B - 1/D)"
     first = "noise" if setting.batch_size < value else "curvature"
     caveat = "both limits move as training goes on, and the estimate of K is one for small learning rates."
     if setting.loss == "cross-entropy":
-        caveat += " If the threshold of K is 2, as measured under cross-entropy, this batch size is half as large."
+        half = "half as large" if setting.num_training is None else "about half as large where that is far below D"
+        caveat += f" If the threshold of K is 2, as measured under cross-entropy, this batch size is {half}."
     return Advice(
         "balanced_batch_size",
         value,
         f"Batch size: at about {value:.3g} examples noise and curvature limit the learning rate alike; at the present "
         f"{setting.batch_size:,} the first limit is {first}.",
-        f"K {with_error(reading, 'noise_kernel_norm_estimate')} goes as lr/B and the normalised sharpness "
-        f"{with_error(sharp, 'normalised_sharpness')} as lr: both are 1 at that B; {setting.convention}.",
+        f"K {with_error(reading, 'noise_kernel_norm_estimate')} goes as {law} and the normalised "
+        f"sharpness {with_error(sharp, 'normalised_sharpness')} as lr: both are 1 at that B; {setting.convention}.",
         caveat + _untested(reading),
     )
 
 
 def _noisy(history: History) -> Reading | None:
-    """The latest reading with a usable K."""
+    """The latest reading with a usable K: not of the full batch, whose K is 0."""
     reading = history.latest("noise_kernel_norm_estimate")
     usable = reading is not None and 0 < reading["noise_kernel_norm_estimate"] < np.inf
     return reading if usable else None

@@ -44,6 +44,8 @@ class JaxMonitor:
         batch_size: B, examples of a training step.
         kind: of the loss, for the advice: "squared", "cross-entropy" or "other".
         num_outputs: C, see `Setting`.
+        num_training: D, the examples of the training set (not of `data`), for the factor (1 - B/D) of K; None leaves it
+            out.
         measures: what is measured, by default ``(hessian_top(), noise_trace())``.
         every: least number of steps between measurements.
         first: no measurement by `step` before so many; None: 0 for sgd, the larger of `every` and 100 for an adaptive
@@ -84,6 +86,7 @@ class JaxMonitor:
         batch_size: int,
         kind: LossKind = "other",
         num_outputs: int = 1,
+        num_training: int | None = None,
         measures: Sequence[Measure] | None = None,
         every: int = 10,
         first: int | None = None,
@@ -104,6 +107,7 @@ class JaxMonitor:
             num_outputs=num_outputs,
             trace_of="Gauss-Newton" if isinstance(loss, SplitLoss) else "Hessian",
             mode=mode,
+            num_training=num_training,
         )
         self._probe = probe_of(data, batch_size if chunk_size is None else chunk_size)
         setting = replace(setting, num_examples=jax.tree.leaves(self._probe.data)[0].shape[0])

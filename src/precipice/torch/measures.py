@@ -8,6 +8,7 @@ To add one:
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -133,10 +134,8 @@ def noise_kernel_norm(moment: Moment) -> Found:
         op, rule.groups, num_parts=len(rule.rates), num=accuracy.num_samples, seed=seed, deflate=vectors
     )
     samples = samples * [float(rates.lr > 0) for rates in rule.rates]  # exactly 0 where the group stands still
-    norms = [
-        trace_noise_kernel_norm(row, rule.rates, batch_size=setting.batch_size, num_outputs=setting.num_outputs)
-        for row in samples
-    ]
+    sizes: Any = {name: getattr(setting, name) for name in ("batch_size", "num_outputs", "num_training")}
+    norms = [trace_noise_kernel_norm(row, rule.rates, **sizes) for row in samples]
     whole = "gauss_newton_trace" if split else "hessian_trace"
     means, sems = samples.mean(0), _sem(samples)
     values = {"noise_kernel_norm_estimate": float(np.mean(norms)), "group_trace": means}

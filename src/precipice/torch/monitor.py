@@ -64,6 +64,8 @@ class Monitor:
         accuracy: of the solves.
         batch_size: examples of one training step, accumulated parts and all ranks together; by default those of the
             first batch on all ranks. Say it where gradients are accumulated, which cannot be seen from here.
+        num_training: D, the examples of the training set, for the factor (1 - B/D) of K; by default those of `data`
+            where it is a loader without replacement, else the factor is left out.
         sinks: callables ``(scalars, step)`` that get each reading: ``wandb.log``, `monitor.to_tensorboard(writer)`.
         lines: limits to warn of; by default the optimiser's edge and the stochastic edge. With SGD at once, with an
             adaptive optimiser when two successive readings lie beyond.
@@ -99,6 +101,7 @@ class Monitor:
         num_batches: int = 4,
         accuracy: Accuracy = Accuracy(),  # noqa: B008 frozen
         batch_size: int | None = None,
+        num_training: int | None = None,
         sinks: Sequence[Callable[[Mapping[str, float], int], object]] = (),
         lines: Sequence[Line] | None = None,
         dropout: Dropout = None,
@@ -114,7 +117,9 @@ class Monitor:
         self._objective = Objective(model, loss, batches, dropout=dropout, dtype=dtype, weight=weight, chunk=chunk)
         if is_ready(self._optimizer):  # an unknown optimiser is refused now, not at the first measurement
             read_rule(self._optimizer, self._objective)
-        setting = read_setting(self._objective, batches, self._optimizer, batch_size)
+        setting = read_setting(
+            self._objective, batches, self._optimizer, batch_size=batch_size, num_training=num_training, data=data
+        )
         self._lines = default_lines(setting) if lines is None else tuple(lines)
         self._adaptive = type(self._optimizer).__name__ in ADAPTIVE
         first = first_step(every, adaptive=self._adaptive, first=first)

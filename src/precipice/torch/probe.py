@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
+from torch.utils import data as utils
 
 from precipice._checks import InputError, whole
 from precipice.torch.random_state import kept_random_state
@@ -51,6 +52,21 @@ def probe_batches(data: Iterable[Any], num: int) -> list[Any]:
     if not batches:
         raise InputError("data must hold at least one batch; got none (an exhausted stream?).")
     return batches
+
+
+def training_size(data: Any) -> int | None:
+    """The examples that a loader goes through in an epoch, each once; None where it does not tell.
+
+    Example:
+        >>> training_size(torch.utils.data.DataLoader(torch.zeros(10, 2), batch_size=4)), training_size([1])
+        (10, None)
+    """
+    batches = getattr(data, "batch_sampler", None)
+    sampler = getattr(batches, "sampler", None) if isinstance(batches, utils.BatchSampler) else None
+    if isinstance(sampler, utils.SubsetRandomSampler):
+        return len(sampler)
+    once = isinstance(sampler, (utils.SequentialSampler, utils.RandomSampler, utils.DistributedSampler))
+    return len(data.dataset) if once and not getattr(sampler, "replacement", False) else None
 
 
 def weighted_chunks(
