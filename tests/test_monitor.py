@@ -446,6 +446,7 @@ def test_scalars_go_to_any_sink():
         (lambda: history({}).appended(Reading(0, (SGD,), {})), "step of a reading must be above the one before; got 0"),
         (lambda: history({}, rates=(SGD, SGD)), r"rates must be one a group \(1\); got 2."),
         (lambda: Spacing(budget=0.0), "budget must be positive and finite; got 0.0."),
+        (lambda: Spacing(budget=5), "budget must be below 1, a share of the training's time; got 5."),
         (lambda: Spacing(every=0), "every must be at least 1; got 0."),
         (lambda: Spacing(first=-1), "first must be at least 0; got -1."),
         (lambda: Spacing().measured(5, seconds=1.0).measured(4, seconds=1.0), "step must not go back; got 4 after 5."),

@@ -52,7 +52,7 @@ class Spacing:
         known: whether `last_seconds` tells what the next one costs.
 
     Raises:
-        InputError: a budget that is not positive, `every` below 1.
+        InputError: a budget outside (0, 1), `every` below 1.
 
     Example:
         >>> spacing = Spacing(0.1, every=10).measured(0, seconds=7.0).trained(1.0)
@@ -77,6 +77,8 @@ class Spacing:
     def __post_init__(self):
         if self.budget is not None:
             positive("budget", self.budget)
+            if self.budget >= 1:
+                raise InputError(f"budget must be below 1, a share of the training's time; got {self.budget}.")
         whole("every", self.every, 1)
         whole("first", self.first, 0)
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from precipice._checks import InputError, one_of
 from precipice.torch.hazards import check_forward, check_mean
-from precipice.torch.losses import Loss, OutputLoss, loss_value
+from precipice.torch.losses import Loss, OutputLoss, check_loss, loss_value
 from precipice.torch.model import device_of, parts, precision_of, unwrapped
 from precipice.torch.probe import num_examples, weighted_chunks
 from precipice.torch.quiet import Dropout, quiet
@@ -54,6 +54,7 @@ class Objective:
     ):
         if dropout is not None:
             one_of("dropout", dropout, ("off", "fixed"))
+        check_loss(loss)
         self.ranks = Ranks.of(model) if ranks is None else ranks
         self.model, self.loss = unwrapped(model), loss
         self.dropout: Dropout = dropout

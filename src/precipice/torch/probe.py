@@ -30,7 +30,8 @@ def probe_batches(data: Iterable[Any], num: int) -> list[Any]:
         num: how many.
 
     Raises:
-        InputError: an iterator, from whose training the batches would be lost; data without a batch; `num` below 1.
+        InputError: an iterator, from whose training the batches would be lost; a tuple of tensors, which is one batch; data
+            without a batch; `num` below 1.
 
     Example:
         >>> probe_batches([torch.ones(2), torch.ones(1)], 1)
@@ -44,6 +45,11 @@ def probe_batches(data: Iterable[Any], num: int) -> list[Any]:
         )
     if not isinstance(data, Iterable) or isinstance(data, (Mapping, torch.Tensor, str)):
         raise InputError(f"data must be a list or loader of batches; got {type(data).__name__} (one batch: [batch]).")
+    if isinstance(data, tuple) and data and all(isinstance(part, torch.Tensor) for part in data):
+        raise InputError(
+            "data must be a list or loader of batches; got a tuple of tensors, which is one batch: hand "
+            "[(inputs, targets)], or a loader of TensorDataset(inputs, targets)."
+        )
     kept = [(generator, generator.get_state()) for generator in _generators(data)]
     with kept_random_state(()):
         batches = list(itertools.islice(iter(data), num))
