@@ -18,7 +18,7 @@ model = GPT2LMHeadModel(GPT2Config(vocab_size=32, n_positions=16, n_embd=32, n_l
 watch = HuggingFaceMonitor(dropout="off", every=10, budget=None)
 arguments = TrainingArguments(
     tempfile.mkdtemp(),
-    max_steps=int(sys.argv[2]) if len(sys.argv) > 2 else 100,
+    max_steps=int(sys.argv[2]) if len(sys.argv) > 2 else 150,
     per_device_train_batch_size=32,
     learning_rate=3e-3,
     report_to=[],

@@ -28,7 +28,7 @@ def run(name, *arguments, folder):
 
 ROWS = [
     ("optax_equinox.py", "equinox", ["80"]),
-    ("optax_flax.py", "flax", ["80"]),
+    ("optax_flax.py", "flax", ["140"]),
     ("torch_plain.py", "torch", []),
     ("torch_lightning.py", "lightning", []),
     ("torch_hugging_face.py", "transformers", []),

@@ -84,6 +84,31 @@ def test_the_trace_form_of_k_is_that_of_measures(momentum, num_outputs):
     assert ours == pytest.approx(float(theirs), rel=1e-12)
 
 
+@pytest.mark.parametrize("num_training", [8, 20, 10**9])
+def test_k_of_a_finite_data_set_is_the_series_of_measures_at_small_rates(num_training):
+    lr, eigenvalues = 1e-7, np.array([3.0, 1.0])
+    sizes = {"batch_size": 8, "num_training": num_training}
+    ours = monitor.trace_noise_kernel_norm([eigenvalues.sum()], [Rates(lr, 1.0, 0.9)], **sizes)
+    series = measures.momentum_noise_kernel_norm_series(
+        eigenvalues, lr=lr, momentum=0.9, batch_size=8, num_examples=num_training
+    )
+    assert ours == pytest.approx(float(np.asarray(series)), rel=1e-5)
+    if num_training > 8:
+        balanced = monitor.balanced_batch_size(0.3, 0.5, [SGD], **sizes)
+        assert 0.3 * 2 * (1 / balanced - 1 / num_training) / (1 / 8 - 1 / num_training) == pytest.approx(1)
+
+
+def test_the_full_batch_gets_no_advice_of_noise():
+    full = history(BOTH | {"noise_kernel_norm_estimate": 0.0}, num_training=32)
+    assert "K = lr tr/(2 (1 - mu) B) (1 - B/D)" in full.setting.convention
+    assert "B = 32 of D = 32 training examples" in full.setting.convention
+    assert list(found := by_name(monitor.advice(full))) == ["largest_stable_lr"]
+    assert "The batch is all the data: no noise." in found["largest_stable_lr"].caveat
+    part = by_name(monitor.advice(history(BOTH, num_training=64)))
+    assert part["balanced_batch_size"].value == pytest.approx(1 / (1 / 64 + (1 / 32 - 1 / 64) / 4))
+    assert "small part of the data" not in part["noise_limit_lr"].caveat
+
+
 def test_k_of_a_running_mean_is_the_sum_of_responses():
     """Adam's form m' = b m + (1 - b) g: noise of variance s in g adds lr^2 s/(2 lr h) (1 + O(lr)) to the variance."""
     lr, beta, h, steps = 1e-4, 0.9, 1.0, 200_000
@@ -111,7 +136,7 @@ def test_at_the_balanced_batch_size_both_limits_are_the_same_lr(rates):
 # Advice
 
 
-BOTH = {"normalised_sharpness": 0.5, "noise_kernel_norm_estimate": 0.2}
+BOTH = {"normalised_sharpness": 0.05, "noise_kernel_norm_estimate": 0.2}
 
 
 def by_name(found):
@@ -121,8 +146,24 @@ def by_name(found):
 def test_the_range_of_cross_entropy_is_another():
     found = by_name(monitor.advice(history(BOTH, loss="cross-entropy")))
     assert found["lr_range"].value == pytest.approx((0.25, 1.0))
+    assert "[0.5, 2]" in found["lr_range"].text
     assert "near 2" in found["noise_limit_lr"].caveat
     assert "half as large" in found["balanced_batch_size"].caveat
+
+
+def test_the_range_is_cut_where_the_curvature_ends_it():
+    found = by_name(monitor.advice(history(BOTH | {"normalised_sharpness": 0.4})))  # largest 0.25; K asks 0.2 to 0.4
+    assert found["lr_range"].value == pytest.approx((0.2, 0.25))
+    assert "0.2 to 0.25 (cut at the largest stable one by curvature; K would allow 0.4)" in found["lr_range"].text
+    assert "puts K into [0.4, 0.5]" in found["lr_range"].text
+
+
+def test_no_range_is_given_above_the_limit_of_curvature():
+    found = by_name(monitor.advice(history(BOTH | {"normalised_sharpness": 1.0})))
+    assert "lr_range" not in found
+    assert "No range for K is given: it begins at a learning rate of 0.2" in found["largest_stable_lr"].caveat
+    alone = by_name(monitor.advice(history({"noise_kernel_norm_estimate": 0.2})))
+    assert "the curvature, which may allow less, was not measured" in alone["lr_range"].caveat
 
 
 def test_no_range_is_given_where_no_paper_has_one():
@@ -153,9 +194,21 @@ def test_measured_at_other_steps_and_other_rates_both_count():
     assert found["balanced_batch_size"].value == pytest.approx(32 * 0.2 * 2)
 
 
+def test_a_group_that_stands_still_is_no_limit():
+    frozen, decayed = Rates(0.0, np.inf), Rates(0.1, edge(0.1, decoupled_weight_decay=3.0), decoupled_weight_decay=3.0)
+    for sharpness in (0.3, 2.0):
+        factor = monitor.curvature_factor(sharpness, [frozen, decayed])
+        assert factor == pytest.approx(monitor.curvature_factor(sharpness, [decayed]))
+    found = by_name(monitor.advice(history(BOTH, rates=(frozen, SGD), groups=("body", "head"))))
+    alone = by_name(monitor.advice(history(BOTH)))
+    assert found["largest_stable_lr"].value == alone["largest_stable_lr"].value
+    assert found["balanced_batch_size"].value == alone["balanced_batch_size"].value
+    assert "in the first moving group" in found["largest_stable_lr"].text
+
+
 def test_other_groups_are_scaled_alike():
     found = by_name(monitor.advice(history(BOTH, rates=(SGD, Rates(0.3, 5.0)), groups=("body", "head"))))
-    assert "(the others, scaled alike: 0.6)" in found["largest_stable_lr"].text
+    assert "(the others, scaled alike: 6)" in found["largest_stable_lr"].text
 
 
 def test_an_adaptive_optimiser_is_told_of():
@@ -170,9 +223,26 @@ def test_without_positive_curvature_there_is_no_limit_from_it():
     assert "balanced_batch_size" not in found
 
 
-def test_a_diverged_run_gives_no_advice():
-    nan = {"normalised_sharpness": np.nan, "noise_kernel_norm_estimate": np.nan}
-    assert monitor.advice(history(nan)) == ()
+@pytest.mark.parametrize(
+    "nan", [{"probe_loss": np.nan}, {"probe_loss": np.inf, "normalised_sharpness": np.nan}, {"sharpness": 1.0} | BOTH]
+)
+def test_a_diverged_run_says_so_before_the_numbers_of_its_last_good_step(nan):
+    if "probe_loss" not in nan:
+        nan = nan | {"noise_kernel_norm_estimate": np.nan}
+    good = BOTH | {"probe_loss": 1.0, "sharpness": 7.0}
+    gone = history(good, good, nan, nan)
+    first, *rest = monitor.advice(gone)
+    assert first.text == (
+        "The loss or its curvature is not finite since step 20; all other numbers here are of step 10 or earlier."
+    )
+    assert (first.name, first.value) == ("not_finite", 20.0)
+    assert tuple(rest) == monitor.advice(history(good, good))
+    rows = monitor.summary_rows(gone)
+    assert rows[1] == ("loss", "not finite since step 20", "numbers below are of step 10 or earlier")
+    assert ("sharpness", "7 (step 10)", "largest algebraic Hessian eigenvalue") in rows
+    assert monitor.advice(history(good, nan, good)) == monitor.advice(history(good, {}, good))
+    assert [one.name for one in monitor.advice(history(nan))] == ["not_finite"]
+    assert ("loss", "not finite since step 0", "") in monitor.summary_rows(history(nan))
 
 
 # Spacing
@@ -287,6 +357,14 @@ def test_a_line_below():
     assert len(monitor.crossed(history(values[1]), line)) == 1  # begun beyond the line
 
 
+def test_an_adaptive_optimiser_is_warned_of_after_two_readings():
+    lines = monitor.default_lines(setting())
+    values = [{"normalised_sharpness": v} for v in (1.2, 0.9, 1.1, 1.2, 1.3, 0.5, 1.1)]
+    told = [bool(monitor.crossed(history(*values[:n]), lines, num=2)) for n in range(1, 8)]
+    assert told == [False, False, False, True, False, False, False]
+    assert len(monitor.crossed(history(*values[2:4]), lines, num=2)) == 1  # begun beyond the line
+
+
 def test_a_line_looks_past_readings_without_its_value():
     values = [{"normalised_sharpness": 1.2}, {"sharpness": 1.0}, {"normalised_sharpness": 1.3}]
     assert monitor.crossed(history(*values), monitor.default_lines(setting())) == ()
@@ -342,10 +420,18 @@ def test_scalars_go_to_any_sink():
     [
         (lambda: setting(loss="hinge"), "loss 'hinge' is unknown"),
         (lambda: setting(batch_size=0), "batch_size must be at least 1; got 0."),
+        (lambda: setting(num_training=31), r"num_training must be at least the batch size \(32\); got 31."),
+        (
+            lambda: monitor.trace_noise_kernel_norm([1.0], [SGD], batch_size=9, num_training=8),
+            r"num_training must be at least the batch size \(9\); got 8.",
+        ),
         (lambda: setting(groups=("a", "a")), "groups must be at least one name, all different"),
         (lambda: Rates(0.0, 1.0), "lr must be positive and finite; got 0.0."),
         (lambda: Rates(0.1, 1.0, momentum=1.0), r"momentum must lie in \[0, 1\); got 1.0."),
         (lambda: Reading(-1, (SGD,), {}), "step must be at least 0; got -1."),
+        (lambda: Rates(0.1, np.inf), "edge must be positive and finite; got inf."),
+        (lambda: Rates(0.0, 20.0), "lr must be positive and finite; got 0.0."),
+        (lambda: Reading(0, (Rates(0.0, np.inf),), {}), "lr of at least one group must be positive; got 0 in all."),
         (lambda: Reading(0, (), {}), "rates must hold the numbers of at least one group; got none."),
         (lambda: Reading(0, (SGD,), {"sharpnes": 1.0}), "measured value 'sharpnes' is unknown; did you mean sharpness"),
         (lambda: Reading(0, (SGD,), {"sharpness": [1.0]}), r"sharpness must have the axes \(\)"),
@@ -360,6 +446,7 @@ def test_scalars_go_to_any_sink():
         (lambda: history({}).appended(Reading(0, (SGD,), {})), "step of a reading must be above the one before; got 0"),
         (lambda: history({}, rates=(SGD, SGD)), r"rates must be one a group \(1\); got 2."),
         (lambda: Spacing(budget=0.0), "budget must be positive and finite; got 0.0."),
+        (lambda: Spacing(budget=5), "budget must be below 1, a share of the training's time; got 5."),
         (lambda: Spacing(every=0), "every must be at least 1; got 0."),
         (lambda: Spacing(first=-1), "first must be at least 0; got -1."),
         (lambda: Spacing().measured(5, seconds=1.0).measured(4, seconds=1.0), "step must not go back; got 4 after 5."),

@@ -267,6 +267,17 @@ def test_numbers_of_inject_hyperparams_and_of_schedules_are_the_present_ones():
     assert monitor(falling).measure(start(), memory).lr == pytest.approx(0.6)
 
 
+def test_nothing_is_measured_while_the_learning_rate_is_0():
+    rising = made(learning_rate=optax.linear_schedule(0.0, 1.0, 4))
+    watch = monitor(rising, every=1, budget=None)
+    memory = rising.init(start())
+    assert watch.step(start(), memory) is None
+    memory = trained(rising, 2)[1]
+    reading = watch.step(start(), memory)
+    assert reading is not None
+    assert reading.lr == pytest.approx(0.5)
+
+
 def test_a_chain_is_read_through():
     chain = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.01))
     memory = trained(chain)[1]
@@ -300,7 +311,7 @@ def test_the_training_is_bit_for_bit_the_same(donate):
         return params, memory
 
     every_kind = [hessian_top(), noise_trace(), hessian_bottom(), batch_curvature(), gradient_noise(), critical_step()]
-    watch = monitor(adam, SPLIT, measures=every_kind, every=3, budget=None)
+    watch = monitor(adam, SPLIT, measures=every_kind, every=3, first=3, budget=None)
     alone, watched = run(None), run(watch)
     assert [reading.step for reading in watch.history.readings] == list(range(3, 31, 3))
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(watched), strict=True))
@@ -391,10 +402,29 @@ def test_it_warns_once_tells_its_sinks_and_shows_itself(tmp_path, capsys):
     watch.history.save(tmp_path / "history.zarr")
 
 
+def test_an_adaptive_optimiser_is_measured_from_step_100_on_and_warned_of_at_the_second_reading():
+    adam = OPTIMISERS["adam"]
+    memory = trained(adam, 1)[1]
+    watch = monitor(adam, measures=[hessian_top()], every=1, budget=None, lines=(Line("normalised_sharpness", 0, "x"),))
+    for _ in range(99):
+        assert watch.step(start(), memory) is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        reading = watch.step(start(), memory)
+    assert reading is not None
+    assert reading.step == 100
+    with pytest.warns(EdgeWarning, match="step 101: normalised_sharpness is"):
+        watch.step(start(), memory)
+    spacing = monitor(adam, every=300).history.spacing
+    assert spacing is not None
+    assert spacing.first == 300
+
+
 def test_a_run_that_diverges_is_a_result():
     watch = monitor(made(), every=1, budget=None)
     watch.step(start())
     watch.step(jax.tree.map(lambda leaf: leaf * np.inf, start()))
+    assert [one.name for one in watch.advice()][:2] == ["not_finite", "largest_stable_lr"]
     watch.step(start())
     row = watch.history.row("normalised_sharpness")
     assert np.isnan(row[1])
@@ -420,7 +450,7 @@ def test_the_largest_stable_lr_is_where_the_first_step_is_marginal(name):
     hessian = dense(lambda p: loss(p, data()), params)
     assert np.linalg.eigvalsh(root[:, None] * hessian * root)[-1] == pytest.approx(1, rel=1e-7)
     assert found.error <= 1e-6 * found.lr
-    assert {"largest_stable_lr", "lr_range"} <= {one.name for one in found.advice}
+    assert {"largest_stable_lr", "noise_limit_lr"} <= {one.name for one in found.advice}
     norm, sem = (at("noise_kernel_norm_estimate") for at in (found.reading.get, found.reading.error))
     assert found.noise_lr == pytest.approx(found.reading.lr / norm)
     assert found.noise_error == pytest.approx(found.noise_lr * sem / norm)
@@ -445,6 +475,13 @@ def test_on_a_quadratic_it_is_the_edge_itself(name, factor, grows):
 
     _, losses = jax.lax.scan(step, (params, stepped.init(params)), length=1200)
     assert (losses[-1] > losses[600] > losses[0]) if grows else (losses[-1] < losses[600] < losses[0])
+
+
+def test_the_full_batch_has_no_noise():
+    found = largest_stable_lr(SPLIT, start(), data(), batch_size=NUM, num_training=NUM, kind="squared")
+    assert found.reading["noise_kernel_norm_estimate"] == 0
+    assert np.isnan([found.noise_lr, found.noise_error]).all()
+    assert [one.name for one in found.advice] == ["largest_stable_lr"]
 
 
 def test_without_positive_curvature_there_is_no_largest_lr():

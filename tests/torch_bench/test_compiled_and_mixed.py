@@ -78,7 +78,7 @@ def test_autocast_around_a_measurement_is_off_inside_it():
 def test_training_under_autocast_and_half_precision_goes_on():
     model = seeded(mlp).bfloat16()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    monitor = Monitor(model, MSE, data(8), optimizer, budget=None, every=1)
+    monitor = Monitor(model, MSE, data(8), optimizer, budget=None, every=1, first=1)
     for _ in range(3):
         x, y = data(8)[0]
         nn.functional.mse_loss(model(x.bfloat16()).float(), y).backward()

@@ -73,7 +73,7 @@ def fit(callbacks, tmp_path, model=None, **kwargs):
 )
 def test_training_is_the_same_bit_for_bit(kwargs, tmp_path):
     plain = fit([], tmp_path, **kwargs)
-    callback = HuggingFaceMonitor(dropout="off", every=3, budget=None, num_batches=3, measures=EVERYTHING)
+    callback = HuggingFaceMonitor(dropout="off", every=3, first=1, budget=None, num_batches=3, measures=EVERYTHING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         watched = fit([callback], tmp_path, **kwargs)

@@ -67,10 +67,15 @@ def fit(callbacks, accumulate=1, optimisers=1):
     return module, logger
 
 
+def test_accumulated_gradients_need_a_batch_size():
+    with pytest.raises(InputError, match="batch_size must be given where gradients are accumulated; got None and 2"):
+        fit([LightningMonitor(CE)], 2)
+
+
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_training_is_the_same_and_readings_are_logged(accumulate):
     plain, _ = fit([], accumulate)
-    callback = LightningMonitor(CE, every=2, budget=None, num_batches=2, batch_size=12 * accumulate)
+    callback = LightningMonitor(CE, every=2, first=1, budget=None, num_batches=2, batch_size=12 * accumulate)
     watched, logger = fit([callback], accumulate)
     for a, b in zip(plain.state_dict().values(), watched.state_dict().values(), strict=True):
         assert torch.equal(a, b)

@@ -2,6 +2,7 @@
 # ruff: noqa: E402 (PyTorch is optional)
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -29,7 +30,8 @@ from precipice.torch import (
     trace,
 )
 from precipice.torch.batch_measures import batch_sharpness
-from precipice.torch.measures import EVERYTHING, gauss_newton_eigenvalues
+from precipice.torch.measures import EVERYTHING, gauss_newton_eigenvalues, normalised_sharpness
+from precipice.torch.measures import batch_sharpness as batch_sharpness_measure
 from precipice.torch.traces import part_traces
 from torch_bench.bench import CE, MSE, data, mlp, seeded
 from torch_bench.truth import dense_hessian, gradient
@@ -211,6 +213,34 @@ def test_critical_sharpness_of_a_quadratic_is_the_curvature_along_the_gradient()
     assert critical_sharpness(objective, -g, lr=1.0).value == np.inf
     assert critical_sharpness(objective, 0 * g, lr=1.0).value == 0
     assert critical_sharpness(objective, g, lr=1.9 / exact).num_losses <= 10
+
+
+def watched(**options):
+    model = seeded(mlp)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    measures = [normalised_sharpness, batch_sharpness_measure]
+    return Monitor(model, MSE, BATCHES, optimizer, measures=measures, **options)
+
+
+@pytest.mark.parametrize("options", [{"chunk": 3}, {"batch_size": 32}])
+def test_batch_sharpness_of_another_batch_size_is_left_out_with_one_warning(options):
+    monitor = watched(**options)
+    with pytest.warns(UserWarning, match="batch_sharpness is left out: ") as caught:
+        monitor.measure()
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "batch_sharpness" not in monitor.measure().values
+    assert "batch_sharpness" in watched(chunk=8).measure().values
+
+
+def test_batch_sharpness_where_a_gradient_is_zero_is_nan():
+    model = seeded(mlp)
+    x, rest = BATCHES[0][0], BATCHES[1:]
+    dead = Objective(model, MSE, [(x, model(x).detach()), *rest])
+    found = batch_sharpness(dead)
+    assert np.isnan(found.value)
+    assert np.isnan(found.sem)
 
 
 def test_batch_measures_from_every_batch_by_hand():

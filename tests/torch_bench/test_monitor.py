@@ -15,9 +15,10 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from precipice._checks import InputError
-from precipice.monitor import EdgeWarning
+from precipice.monitor import EdgeWarning, Line
 from precipice.torch import Accuracy, Monitor, supervised
 from precipice.torch.measures import EVERYTHING, normalised_sharpness
+from precipice.torch.probe import training_size
 from torch_bench.bench import CE, MSE, data, mlp, seeded
 from torch_bench.truth import assert_same, dense_hessian, snapshot
 
@@ -35,7 +36,9 @@ def train(optimiser, loader, monitored, *, steps=24, accumulate=1, scaler=None, 
     optimizer = optimiser(model.parameters())
     torch.manual_seed(3)
     monitor = (
-        Monitor(model, MSE, loader, optimizer, every=3, budget=None, dropout="off", **kwargs) if monitored else None
+        Monitor(model, MSE, loader, optimizer, every=3, first=1, budget=None, dropout="off", **kwargs)
+        if monitored
+        else None
     )
     batches, done = iter(loader), 0
     while done < steps:
@@ -157,7 +160,7 @@ def test_spacing_keeps_to_the_budget_and_every():
 def test_warmup_from_zero_and_adam_before_its_first_step_are_waited_for():
     model = seeded(mlp)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.0)
-    monitor = Monitor(model, MSE, data(8), optimizer, budget=None, every=1)
+    monitor = Monitor(model, MSE, data(8), optimizer, budget=None, every=1, first=1)
     monitor.step()
     optimizer.param_groups[0]["lr"] = 1e-3
     monitor.step()
@@ -167,6 +170,61 @@ def test_warmup_from_zero_and_adam_before_its_first_step_are_waited_for():
     monitor.step()
     assert [r.step for r in monitor.history.readings] == [3]
     assert round(monitor.history.last.rates[0].edge, 6) == 38000
+
+
+def test_adam_is_measured_from_step_100_on_and_warned_of_at_the_second_reading():
+    model = seeded(mlp)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    line = Line("normalised_sharpness", 0, "x")
+    monitor = Monitor(model, MSE, data(8), optimizer, budget=None, every=1, lines=[line])
+    MSE(model, data(8)[0]).backward()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(100):
+            optimizer.step()
+            monitor.step()
+    assert [r.step for r in monitor.history.readings] == [100]
+    with pytest.warns(EdgeWarning, match="step 101: normalised_sharpness is"):
+        monitor.step()
+    assert Monitor(model, MSE, data(8), optimizer, every=300).history.spacing.first == 300
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_a_group_with_learning_rate_0_counts_as_frozen(kind, frozen, tmp_path):
+    def measured(freeze):
+        model = seeded(mlp).double()
+        groups = [{"params": list(model[i].parameters()), "lr": 0.1, "name": f"layer {i}"} for i in (0, 2)]
+        optimizer = getattr(torch.optim, kind)(groups)
+        MSE(model, batch).backward()
+        optimizer.step()
+        monitor = Monitor(model, MSE, data(8, 8, 8), optimizer, budget=None, every=1, first=1, measures=EVERYTHING)
+        monitor.step()
+        if freeze == "rate":
+            optimizer.param_groups[frozen]["lr"] = 0.0
+        else:
+            for p in optimizer.param_groups.pop(frozen)["params"]:
+                p.requires_grad_(False)
+            monitor = Monitor(model, MSE, data(8, 8, 8), optimizer, budget=None, every=1, first=1, measures=EVERYTHING)
+        monitor.step()
+        return monitor
+
+    batch = tuple(t.double() for t in data(8)[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EdgeWarning)
+        one, other = measured("rate"), measured("parameters")
+    a, b = one.history.last, other.history.last
+    np.testing.assert_allclose(a["normalised_sharpness"], b["normalised_sharpness"], rtol=1e-3)
+    np.testing.assert_allclose(a["critical_sharpness"], b["critical_sharpness"], rtol=0.05)
+    if kind == "Adam":
+        np.testing.assert_allclose(a["preconditioned_sharpness"], b["preconditioned_sharpness"], rtol=1e-3)
+    assert a["group_trace"][frozen] == 0
+    np.testing.assert_allclose(a["group_normalised_sharpness"][frozen], 0, atol=1e-9)
+    assert (a.rates[frozen].lr, a.lr) == (0.0, 0.1)
+    assert one.advice()[0].name == "largest_stable_lr"
+    one.summary()
+    one.plot(tmp_path / "picture.png")
+    one.history.save(tmp_path / "history.zarr")
 
 
 def test_warns_once_at_each_crossing_and_tells_the_sinks(tmp_path):
@@ -189,7 +247,6 @@ def test_warns_once_at_each_crossing_and_tells_the_sinks(tmp_path):
     assert {a.name for a in monitor.advice()} == {
         "largest_stable_lr",
         "noise_limit_lr",
-        "lr_range",
         "balanced_batch_size",
     }
     monitor.history.save(tmp_path / "history.zarr")
@@ -204,6 +261,38 @@ def test_warns_once_at_each_crossing_and_tells_the_sinks(tmp_path):
         16,
     )
     assert (setting.precision, setting.mode) == ("float32", "in training mode")
+
+
+@pytest.mark.parametrize("batch_size", [16, 64])
+def test_a_loader_tells_the_size_of_the_training_set_for_k(batch_size):
+    def measured(data, **options):
+        model = seeded(mlp)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+        monitor = Monitor(model, MSE, data, optimizer, **options)
+        return monitor, monitor.measure()["noise_kernel_norm_estimate"]
+
+    batches = DataLoader(TensorDataset(X, Y), batch_size=batch_size)
+    monitor, k = measured(batches)
+    unknown, other = measured(list(batches))
+    assert (monitor.history.setting.num_training, unknown.history.setting.num_training) == (64, None)
+    np.testing.assert_allclose(k, other * (1 - batch_size / 64), rtol=1e-12)
+    np.testing.assert_allclose(measured(list(batches), num_training=64)[1], k, rtol=1e-12)
+    assert ("noise_limit_lr" in {one.name for one in monitor.advice()}) == (batch_size < 64)
+    monitor.history.dataset()
+
+
+def test_the_size_of_the_training_set_is_what_a_loader_goes_through_once():
+    data = TensorDataset(X, Y)
+    some = torch.utils.data.SubsetRandomSampler(range(40))
+    again = torch.utils.data.RandomSampler(data, replacement=True)
+    loaders = [
+        DataLoader(data, batch_size=8, shuffle=True),
+        DataLoader(data, batch_size=8, sampler=some),
+        DataLoader(data, batch_size=8, sampler=again),
+        DataLoader(data, batch_size=None),
+        DataLoader(Stream(), batch_size=8),
+    ]
+    assert [training_size(loader) for loader in loaders] == [64, 40, None, None, None]
 
 
 def test_summary_prints(capsys):
@@ -224,6 +313,7 @@ def test_divergence_is_a_reading_of_nan_and_a_warning():
     with pytest.warns(EdgeWarning, match="step 2: loss must be finite"):
         monitor.step()
     assert np.isnan(monitor.history.last["probe_loss"])
+    assert [one.name for one in monitor.advice()][:2] == ["not_finite", "largest_stable_lr"]
     model.load_state_dict(good)
     monitor.step()
     first, last = monitor.history.readings[0], monitor.history.last

@@ -27,6 +27,8 @@ from precipice.torch import (
 from precipice.torch.traces import categorical_targets
 from torch_bench.bench import CE, MSE, Checkpointed, data, mlp, seeded
 
+BINARY = nn.functional.binary_cross_entropy_with_logits
+
 
 def refuse(sentence, function, kind=InputError):
     with pytest.raises(kind, match=re.escape(sentence)) as caught:
@@ -103,6 +105,11 @@ def test_losses():
     refuse("got reduction='sum'.", lambda: supervised(nn.MSELoss(reduction="sum")))
     total = lambda m, b: (m(b[0]) - b[1]).square().sum()  # noqa: E731
     refuse("loss must be the mean over a batch's examples; got a sum", lambda: objective(loss=total))
+    wrap = "(wrap it: supervised(criterion))."
+    refuse(f"got the criterion CrossEntropyLoss {wrap}", lambda: objective(loss=nn.CrossEntropyLoss()))
+    refuse(f"got the criterion mse_loss {wrap}", lambda: objective(loss=nn.functional.mse_loss))
+    refuse(f"got the criterion binary_cross_entropy_with_logits {wrap}", lambda: objective(loss=BINARY))
+    refuse("loss must be a function of (model, batch); got float.", lambda: objective(loss=0.5))
     refuse("got (6, 2).", lambda: objective(loss=lambda m, b: m(b[0])))
     refuse("got NoneType.", lambda: objective(loss=lambda m, b: None))
     refuse("got dict.", lambda: objective(loss=lambda m, b: {"loss": {}}))
@@ -131,6 +138,7 @@ def test_data():
     )
     refuse("since an iterator would lose", lambda: probe_batches(iter(data(3)), 1))
     refuse("data must hold at least one batch; got none", lambda: probe_batches([], 1))
+    refuse("got a tuple of tensors, which is one batch: hand [(inputs,", lambda: probe_batches(data(3)[0], 1))
     refuse("(one batch: [batch]).", lambda: probe_batches(torch.ones(3), 1))
     refuse("num of the probe's batches must be at least 1; got 0.", lambda: probe_batches(data(3), 0))
     refuse(
@@ -153,6 +161,11 @@ def test_solves():
     refuse("num of a trace must be at least 2; got 1.", lambda: trace(op, num=1))
     refuse("select must accept at least one parameter", lambda: Block(op, op.objective.indices(lambda name: False)))
     refuse("must hold at least 2 batches of one size; got 1", lambda: batch_sharpness(objective()))
+    refuse("got one that cuts them.", lambda: batch_sharpness(objective(batches=data(6, 6), chunk=3)))
+    refuse(
+        "must be of the training's batch size (12, accumulated parts and all ranks together)",
+        lambda: batch_sharpness(objective(batches=data(6, 6)), batch_size=12),
+    )
     refuse(
         "must hold at least 3 batches of one size; got 2",
         lambda: gradient_noise_scale(objective(batches=data(5, 5, 2))),
@@ -173,6 +186,7 @@ def test_optimisers():
     refuse("measures must hold at least one function; got none.", lambda: monitor(sgd, measures=()))
     refuse("got one that holds none of them.", lambda: monitor(torch.optim.SGD(mlp().parameters(), lr=0.1)))
     refuse("budget must be positive", lambda: monitor(sgd, budget=0))
+    refuse("budget must be below 1, a share of the training's time; got 5.", lambda: monitor(sgd, budget=5))
     refuse("every must be at least 1; got 0.", lambda: monitor(sgd, every=0))
     refuse("batch_size must be at least 1; got 0.", lambda: monitor(sgd, batch_size=0))
     sgd.param_groups[0]["maximize"] = True

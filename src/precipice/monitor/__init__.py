@@ -34,6 +34,7 @@ from precipice.monitor.scalars import scalars as scalars
 from precipice.monitor.scalars import to_tensorboard as to_tensorboard
 from precipice.monitor.setting import Setting as Setting
 from precipice.monitor.spacing import Spacing as Spacing
+from precipice.monitor.spacing import first_step as first_step
 from precipice.monitor.summary import print_summary as print_summary
 from precipice.monitor.summary import summary as summary
 from precipice.monitor.summary import summary_rows as summary_rows

@@ -69,6 +69,14 @@ class History:
         """The latest reading that holds this value, or None."""
         return next((reading for reading in reversed(self.readings) if name in reading.values), None)
 
+    @property
+    def finite_part(self) -> "History":
+        """The readings before the latest run of those that are not finite; all of them where the last one is."""
+        num = len(self.readings)
+        while num and not self.readings[num - 1].finite:
+            num -= 1
+        return replace(self, readings=self.readings[:num])
+
     def row(self, name: str) -> np.ndarray:
         """The value at each reading [readings], NaN where it was not measured."""
         return np.array([np.nan if reading.get(name) is None else reading[name] for reading in self.readings], float)

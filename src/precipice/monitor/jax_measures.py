@@ -176,7 +176,11 @@ def noise_trace(*, num: int = 10) -> Measure:
             value, sem = value * point.rates.edge, sem * point.rates.edge
         norm = [
             trace_noise_kernel_norm(
-                [tr], [point.rates], batch_size=point.setting.batch_size, num_outputs=point.setting.num_outputs
+                [tr],
+                [point.rates],
+                batch_size=point.setting.batch_size,
+                num_outputs=point.setting.num_outputs,
+                num_training=point.setting.num_training,
             )
             for tr in (value, sem)
         ]

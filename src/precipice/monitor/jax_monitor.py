@@ -18,13 +18,13 @@ from precipice.monitor.advice import Advice, advice
 from precipice.monitor.history import History
 from precipice.monitor.jax_loss import Held, Probe, SplitLoss, check_mean_loss, mean_loss, probe_of, trained_part
 from precipice.monitor.jax_measures import Measure, Point, hessian_top, noise_trace
-from precipice.monitor.jax_optimiser import name_of, rates_of, root_scale
+from precipice.monitor.jax_optimiser import name_of, rates_of, root_scale, stands_still
 from precipice.monitor.lines import EdgeWarning, Line, crossed, default_lines
 from precipice.monitor.picture import save_picture
 from precipice.monitor.reading import Reading
 from precipice.monitor.scalars import Sink, scalars
 from precipice.monitor.setting import LossKind, Setting
-from precipice.monitor.spacing import Spacing
+from precipice.monitor.spacing import Spacing, first_step
 from precipice.monitor.summary import print_summary
 
 
@@ -44,14 +44,18 @@ class JaxMonitor:
         batch_size: B, examples of a training step.
         kind: of the loss, for the advice: "squared", "cross-entropy" or "other".
         num_outputs: C, see `Setting`.
+        num_training: D, the examples of the training set (not of `data`), for the factor (1 - B/D) of K; None leaves it
+            out.
         measures: what is measured, by default ``(hessian_top(), noise_trace())``.
-        every: least number of steps between measurements; an adaptive optimiser is not measured before that many, as
-            its preconditioner begins at nearly nothing where the first gradients are small.
+        every: least number of steps between measurements.
+        first: no measurement by `step` before so many; None: 0 for sgd, the larger of `every` and 100 for an adaptive
+            optimiser, whose preconditioner begins at nearly nothing where the first gradients are small.
         budget: seconds of measuring a second of training; None measures every `every` steps.
         chunk_size: probe examples held at a time; by default `batch_size`, so that memory stays near that of a
             training step. One as large as the probe set takes it at once, which is faster.
         trainable: which leaves are trained, as `equinox.partition` takes it.
-        lines: limits that are warned of (`default_lines` if None).
+        lines: limits that are warned of (`default_lines` if None): at once for sgd, for an adaptive optimiser when two
+            successive readings lie beyond.
         sinks: called with ``(scalars, step)`` after each measurement, as ``wandb.log``.
         mode: how the loss evaluates the model, in words.
         key: for random vectors; `jax.random.key(0)` if None.
@@ -82,8 +86,10 @@ class JaxMonitor:
         batch_size: int,
         kind: LossKind = "other",
         num_outputs: int = 1,
+        num_training: int | None = None,
         measures: Sequence[Measure] | None = None,
         every: int = 10,
+        first: int | None = None,
         budget: float | None = 0.05,
         chunk_size: int | None = None,
         trainable: Any = eqx.is_inexact_array,
@@ -101,6 +107,7 @@ class JaxMonitor:
             num_outputs=num_outputs,
             trace_of="Gauss-Newton" if isinstance(loss, SplitLoss) else "Hessian",
             mode=mode,
+            num_training=num_training,
         )
         self._probe = probe_of(data, batch_size if chunk_size is None else chunk_size)
         setting = replace(setting, num_examples=jax.tree.leaves(self._probe.data)[0].shape[0])
@@ -109,7 +116,8 @@ class JaxMonitor:
         self._memories: list[Any] = [None] * len(self._measures)
         self._lines = default_lines(setting) if lines is None else tuple(lines)
         self._sinks, self._key, self._clock = tuple(sinks), jax.random.key(0) if key is None else key, clock
-        first = 0 if setting.optimiser == "sgd" else every  # before, a preconditioner knows a few gradients only
+        self._adaptive = setting.optimiser != "sgd"
+        first = first_step(every, adaptive=self._adaptive, first=first)
         self._history = History(setting, spacing=Spacing(budget, every, first))
         self._step, self._since = 0, clock()
 
@@ -131,10 +139,12 @@ class JaxMonitor:
             opt_state: the optax state after it (may be left out for sgd with a constant learning rate).
 
         Returns:
-            The reading, or None where nothing was measured.
+            The reading, or None where nothing was measured: it is not time, or the learning rate is 0.
         """
         self._step += 1
         if not self._spacing(self._clock() - self._since).due(self._step):
+            return None
+        if stands_still(self._optimiser, opt_state):
             return None
         jax.block_until_ready((params, opt_state))  # queued training counts as training
         return self.measure(params, opt_state)
@@ -214,7 +224,7 @@ class JaxMonitor:
         )
 
     def _report(self, reading: Reading) -> None:
-        for sentence in crossed(self._history, self._lines):
+        for sentence in crossed(self._history, self._lines, num=2 if self._adaptive else 1):
             warnings.warn(sentence, EdgeWarning, stacklevel=4)
         for sink in self._sinks:
             sink(scalars(reading, self._history.setting), reading.step)

@@ -33,6 +33,15 @@ def present(optimiser: Any, opt_state: PyTree) -> Any:
     return Optimiser(optimiser.make, optimiser.numbers | dict(parts[0].hyperparams))
 
 
+def stands_still(optimiser: Any, opt_state: PyTree) -> bool:
+    """Whether the learning rate is 0 now, so that there is no edge.
+
+    Raises:
+        InputError: as `rates_of`.
+    """
+    return _number(optax_numbers(present(optimiser, opt_state), opt_state)["learning_rate"]) == 0
+
+
 def rates_of(optimiser: Any, opt_state: PyTree) -> tuple[Rates, Threshold]:
     """The numbers of the optimiser for the next step, as floats, and its `Threshold`.
 

@@ -13,7 +13,8 @@ from precipice.problems import AbstractProblem
 def batch_curvature(*, num: int = 20) -> Measure:
     """Batch sharpness at the training batch size, over `num` batches drawn from the probe set.
 
-    Costs 2.5 gradients of a batch for each. See `measures.batch_sharpness`.
+    NaN where a batch's gradient is zero, as it then has no direction. Costs 2.5 gradients of a batch for each. See
+    `measures.batch_sharpness`.
 
     Args:
         num: batches; at least 2.

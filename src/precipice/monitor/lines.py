@@ -66,12 +66,13 @@ def default_lines(setting: Setting) -> tuple[Line, ...]:
     return edge, noise
 
 
-def crossed(history: History, lines: Sequence[Line]) -> tuple[str, ...]:
-    """One sentence for each line that the latest reading lies beyond and the one before, of the same value, did not.
+def crossed(history: History, lines: Sequence[Line], *, num: int = 1) -> tuple[str, ...]:
+    """One sentence for each line that the latest `num` readings of its value lie beyond and the one before did not.
 
     Args:
         history: its latest reading is judged.
         lines: `default_lines`, or one's own.
+        num: 1, or 2 for adaptive optimisers, one reading of which may lie beyond by a preconditioner out of date.
 
     Example:
         >>> from precipice.monitor.reading import Rates, Reading
@@ -88,8 +89,8 @@ def crossed(history: History, lines: Sequence[Line]) -> tuple[str, ...]:
     for line in lines:
         if line.name not in last.values or not line.beyond(last[line.name]):
             continue
-        before = next((r for r in reversed(history.readings[:-1]) if line.name in r.values), None)
-        if before is None or not line.beyond(before[line.name]):
+        beyond = [line.beyond(r[line.name]) for r in history.readings if line.name in r.values][-num - 1 :]
+        if beyond in ([True] * num, [False] + [True] * num):
             found.append(
                 f"step {last.step}: {line.name} is {with_error(last, line.name)}, {line.side} {line.limit:g}: "
                 f"{line.says}."

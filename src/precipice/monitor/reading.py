@@ -1,5 +1,6 @@
 """One measurement: at which step, under which learning rates, what was found and how well it is known."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -24,6 +25,7 @@ _SHARED = (
     "batch_sharpness_sem",
     "gradient_noise_scale",
 )
+_TELLING = ("probe_loss", "normalised_sharpness", "noise_kernel_norm_estimate")
 _BY_HISTORY = ("current_lr", "group_lr", "group_edge", "training_seconds", "measuring_seconds")
 NAMES = (*_SHARED, *(v.name for v in monitor_vocabulary.VARIABLES if v.name not in _BY_HISTORY))
 """What a reading may hold: names of `results.vocabulary`."""
@@ -34,7 +36,7 @@ class Rates:
     """The numbers of one parameter group's optimiser at a measurement.
 
     Args:
-        lr: learning rate.
+        lr: learning rate; 0 for a group that stands still.
         edge: of the group's (preconditioned) curvature, as `measures.Threshold` has it.
         momentum: mu; Adam's beta1.
         dampening: d; Adam's beta1.
@@ -42,7 +44,8 @@ class Rates:
         decoupled_weight_decay: w, shrinks parameters by lr w.
 
     Raises:
-        InputError: a learning rate or edge that is not positive and finite, or momentum outside [0, 1).
+        InputError: a learning rate that is negative or not finite, an edge that is not positive and finite (inf belongs
+            to learning rate 0 alone), or momentum outside [0, 1).
 
     Example:
         >>> Rates(0.1, 20.0).noise_lr, round(Rates(0.001, 38000.0, momentum=0.9, dampening=0.9).noise_lr, 9)
@@ -57,8 +60,9 @@ class Rates:
     decoupled_weight_decay: float = 0.0
 
     def __post_init__(self):
-        positive("lr", self.lr)
-        positive("edge", self.edge)
+        if self.lr or self.edge != math.inf:
+            positive("lr", self.lr)
+            positive("edge", self.edge)
         for name in ("momentum", "dampening"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} must lie in [0, 1); got {getattr(self, name)}.")
@@ -104,6 +108,8 @@ class Reading:
         whole("step", self.step, 0)
         if not self.rates:
             raise InputError("rates must hold the numbers of at least one group; got none.")
+        if not any(group.lr for group in self.rates):
+            raise InputError("lr of at least one group must be positive; got 0 in all.")
         for name in self.errors:
             if name not in self.values:
                 raise InputError(f"errors must belong to values; got {name!r} without a value.")
@@ -115,8 +121,18 @@ class Reading:
 
     @property
     def lr(self) -> float:
-        """The first group's learning rate."""
-        return self.rates[0].lr
+        """The learning rate of the first group that has one above 0."""
+        return self.rates[self.first].lr
+
+    @property
+    def first(self) -> int:
+        """The place of that group."""
+        return next(i for i, group in enumerate(self.rates) if group.lr)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the loss, the normalised sharpness and K are, as far as they were measured."""
+        return all(np.isfinite(self.values[name]) for name in _TELLING if name in self.values)
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]

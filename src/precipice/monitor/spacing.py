@@ -5,6 +5,29 @@ from dataclasses import dataclass, replace
 
 from precipice._checks import InputError, positive, whole
 
+ADAPTIVE_START = 100
+"""Steps that an adaptive optimiser takes before its first measurement."""
+
+
+def first_step(every: int, *, adaptive: bool, first: int | None = None) -> int:
+    """The step of the first measurement: 0, or of an adaptive optimiser the larger of `every` and 100.
+
+    Its preconditioner begins at nearly nothing wherever the first gradients are small, and the preconditioned sharpness
+    is then large and means little. For the same reason a line counts as crossed only after two readings beyond it.
+
+    Args:
+        every: least number of steps between two measurements.
+        adaptive: whether the optimiser is (anything but SGD).
+        first: the caller's own choice, or None.
+
+    Example:
+        >>> first_step(10, adaptive=False), first_step(10, adaptive=True), first_step(10, adaptive=True, first=3)
+        (0, 100, 3)
+    """
+    if first is not None:
+        return first
+    return max(every, ADAPTIVE_START) if adaptive else 0
+
 
 @dataclass(frozen=True)
 class Spacing:
@@ -29,7 +52,7 @@ class Spacing:
         known: whether `last_seconds` tells what the next one costs.
 
     Raises:
-        InputError: a budget that is not positive, `every` below 1.
+        InputError: a budget outside (0, 1), `every` below 1.
 
     Example:
         >>> spacing = Spacing(0.1, every=10).measured(0, seconds=7.0).trained(1.0)
@@ -54,6 +77,8 @@ class Spacing:
     def __post_init__(self):
         if self.budget is not None:
             positive("budget", self.budget)
+            if self.budget >= 1:
+                raise InputError(f"budget must be below 1, a share of the training's time; got {self.budget}.")
         whole("every", self.every, 1)
         whole("first", self.first, 0)
 

@@ -28,7 +28,8 @@ class StableLr(NamedTuple):
         lr: by curvature: where the optimiser is marginal on the quadratic approximation; inf where no curvature is
             positive.
         error: of it, from the error bound of the eigenvalue.
-        noise_lr: by the noise of batches: where the trace estimate of K is 1; NaN where that is not positive.
+        noise_lr: by the noise of batches: where the trace estimate of K is 1; NaN where that is not positive (0
+            for the full batch).
         noise_error: its standard error.
         reading: what was measured.
         advice: in words, with reasons and caveats.
@@ -51,6 +52,7 @@ def largest_stable_lr(
     optimiser: Any = None,
     kind: LossKind = "other",
     num_outputs: int = 1,
+    num_training: int | None = None,
     num: int = 10,
     num_batches: int = 100,
     rtol: float = 1e-4,
@@ -75,6 +77,7 @@ def largest_stable_lr(
         optimiser: a `dynamics.Optimiser`, whose learning rate is a placeholder; gradient descent if None.
         kind: of the loss, for the advice.
         num_outputs: C, see `Setting`.
+        num_training: D, as for `JaxMonitor`.
         num: random vectors of the trace.
         num_batches: gradients of batches of `batch_size` that an adaptive optimiser's state is made of.
         rtol: asked relative error of the sharpness.
@@ -106,6 +109,7 @@ def largest_stable_lr(
         batch_size=batch_size,
         kind=kind,
         num_outputs=num_outputs,
+        num_training=num_training,
         measures=[hessian_top(rtol=rtol), noise_trace(num=num)],
         chunk_size=chunk_size,
         trainable=trainable,
@@ -139,4 +143,4 @@ def _result(reading: Reading, advice: tuple[Advice, ...]) -> StableLr:
     error = lr * bound / abs(sharpness) if math.isfinite(lr) else math.inf
     norm, sem = reading["noise_kernel_norm_estimate"], reading.error("noise_kernel_norm_estimate")
     noise_lr = reading.lr / norm if norm > 0 else math.nan
-    return StableLr(lr, error, noise_lr, noise_lr * sem / abs(norm), reading, advice)
+    return StableLr(lr, error, noise_lr, noise_lr * sem / abs(norm) if norm else math.nan, reading, advice)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from precipice.monitor.advice import not_finite
 from precipice.monitor.history import History
 from precipice.monitor.phase import phase, with_error
 
@@ -36,13 +37,16 @@ def summary_rows(history: History) -> list[tuple[str, str, str]]:
         [('step', '3', ''), ('lr', '0.1', 'sgd'), ('edge', '20', 'of sgd'),
          ('sharpness', '15', 'largest algebraic Hessian eigenvalue')]
     """
-    last, setting = history.last, history.setting
+    last, setting, before = history.last, history.setting, history.finite_part
     rows = [("step", f"{last.step:,}", "")]
+    if (warning := not_finite(history)) is not None:
+        numbers = f"numbers below are of step {before.last.step:,} or earlier" if before.readings else ""
+        rows.append(("loss", f"not finite since step {warning.value:,.0f}", numbers))
     for group, rates in zip(setting.groups, last.rates, strict=True):
         of = "" if len(setting.groups) == 1 else f" of {group}"
         rows += [(f"lr{of}", f"{rates.lr:.3g}", setting.optimiser), (f"edge{of}", f"{rates.edge:.4g}", _edge(history))]
     for name, words, note in _SHOWN:
-        reading = history.latest(name)
+        reading = before.latest(name)
         if reading is not None:
             when = "" if reading.step == last.step else f" (step {reading.step:,})"
             rows.append((words, with_error(reading, name) + when, note))

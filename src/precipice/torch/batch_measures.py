@@ -10,27 +10,47 @@ from precipice.torch.objective import Objective, flat
 from precipice.torch.probe import num_examples
 
 
-def batch_sharpness(objective: Objective) -> Estimate:
+def batch_sharpness(objective: Objective, *, batch_size: int | None = None) -> Estimate:
     """The mean over batches of g_B^T H_B g_B/|g_B|^2, the batch Hessian's curvature along the batch's own gradient.
 
     Under plain SGD it is what settles at 2/lr, says its source. Batches shorter than the first (the last of an epoch)
-    are left out, as they measure another size. Costs about 2.5 gradients a batch.
+    are left out, as they measure another size. NaN where a batch's gradient is zero, as it then has no direction. Costs
+    about 2.5 gradients a batch.
 
     Args:
-        objective: its probe set in whole batches of the training's size; at least two of them.
+        objective: its probe set in whole batches of the training's size, on each rank; at least two of them.
+        batch_size: examples of a training step, accumulated parts and all ranks together; None for the first batch's.
 
     Raises:
-        InputError: fewer than two batches of the first one's size.
+        InputError: batches cut by `chunk`, of another size than the training's, or fewer than two of the first one's.
 
     References: Andreyev and Beneventano 2024, Edge of stochastic stability (arXiv 2412.20553).
     """
+    if reason := other_size(objective, batch_size):
+        raise InputError(reason)
     samples = []
     for index in _full_batches(objective):
         gradient, curved = gradient_and_curvature(objective, index)
-        samples.append(float(gradient @ curved) / float(gradient @ gradient))
+        square = float(gradient @ gradient)
+        samples.append(float(gradient @ curved) / square if square else float("nan"))
     values = np.array(objective.ranks.gather(samples))
     _enough("batch sharpness", len(values), 2)
     return Estimate(values.mean(), values.std(ddof=1) / len(values) ** 0.5)  # pyright: ignore[reportArgumentType]
+
+
+def other_size(objective: Objective, batch_size: int | None) -> str | None:
+    """Why the probe's batches are none of the training's, in one sentence; None where they are. Alike on all ranks."""
+    if objective.cut:
+        return "chunk must be None for the batch sharpness, which is that of whole batches; got one that cuts them."
+    if batch_size is None:
+        return None
+    sizes = objective.ranks.gather([num_examples(objective.chunks[0].batch)])
+    if all(size == batch_size for size in sizes):
+        return None
+    return (
+        f"batches of the probe set must be of the training's batch size ({batch_size}, accumulated parts and all ranks "
+        f"together) for the batch sharpness; got {sizes[0]} (hand data in batches of that size)."
+    )
 
 
 def gradient_noise_scale(objective: Objective) -> Estimate:

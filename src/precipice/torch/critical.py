@@ -100,7 +100,7 @@ class _Line:
 
 
 def next_update(optimizer: torch.optim.Optimizer, targets: list[Any], gradient: list[torch.Tensor]) -> torch.Tensor:
-    """The next step of an optimiser if this were its gradient, over the first group's learning rate, flat.
+    """The next step of an optimiser if this were its gradient, over the rate of the first group that moves, flat.
 
     A copy of the optimiser takes the step on copies of its parameters: the update is its own, momentum, preconditioner
     and weight decay included, for any optimiser.
@@ -118,6 +118,6 @@ def next_update(optimizer: torch.optim.Optimizer, targets: list[Any], gradient: 
     for p, place in zip(copies, order, strict=True):
         p.grad = None if place is None else gradient[place].to(p)
     twin.step()
-    lr = float(optimizer.param_groups[0]["lr"])
+    lr = next(float(group["lr"]) for group in optimizer.param_groups if float(group["lr"]))
     moved = {place: (old - p.detach()) / lr for place, old, p in zip(order, before, copies, strict=True)}
     return torch.cat([moved.get(i, torch.zeros_like(g)).to(g).reshape(-1) for i, g in enumerate(gradient)])

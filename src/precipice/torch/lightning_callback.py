@@ -22,7 +22,8 @@ class LightningMonitor(Callback):
         options: of `Monitor`, by name.
 
     Raises:
-        InputError: at the training's start: as `Monitor`; manual optimisation with several optimisers.
+        InputError: at the training's start: as `Monitor`; manual optimisation with several optimisers,
+            accumulated gradients without `batch_size`.
     """
 
     def __init__(self, loss: Loss, data: Any = None, **options: Any):
@@ -34,6 +35,9 @@ class LightningMonitor(Callback):
         """Build the monitor: model, loaders and optimiser are there now."""
         if len(trainer.optimizers) != 1:
             raise InputError(f"trainer must have one optimiser to be monitored; got {len(trainer.optimizers)}.")
+        parts = trainer.accumulate_grad_batches
+        if parts > 1 and self._options.get("batch_size") is None:
+            raise InputError(f"batch_size must be given where gradients are accumulated; got None and {parts} parts.")
         model = trainer.strategy.model or pl_module
         data: Any = trainer.train_dataloader if self._data is None else self._data
         options = {"sinks": (self._log(trainer),), **self._options}

@@ -40,6 +40,21 @@ class OutputLoss(NamedTuple):
         return self.criterion(self.outputs(model, batch), batch)
 
 
+def check_loss(loss: Any) -> None:
+    """Refuse a criterion of outputs and targets in the place of a loss of a model and a batch.
+
+    Raises:
+        InputError: one of PyTorch's criteria, or nothing that can be called.
+    """
+    name = getattr(loss, "__name__", type(loss).__name__)
+    if isinstance(loss, nn.modules.loss._Loss) or getattr(loss, "__module__", "") == nn.functional.__name__:
+        raise InputError(
+            f"loss must be a function of (model, batch); got the criterion {name} (wrap it: supervised(criterion))."
+        )
+    if not callable(loss):
+        raise InputError(f"loss must be a function of (model, batch); got {name}.")
+
+
 def supervised(criterion: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> OutputLoss:
     """The loss ``criterion(model(x), y)`` of batches ``(x, y)``.
 

@@ -6,7 +6,9 @@ To add one:
 3. Add a row to `tests/torch_bench/test_measures.py`: the dense truth of its number.
 """
 
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +64,7 @@ def normalised_sharpness(moment: Moment) -> Found:
 
 
 def _preconditioned(moment: Moment, value: float, bound: float) -> Found:
-    edges = {rates.edge for rates in moment.rule.rates}
+    edges = {rates.edge for rates in moment.rule.rates if rates.lr}
     if len(edges) == 1:
         (edge,) = edges
         value, bound = value * edge, bound * edge
@@ -131,10 +133,9 @@ def noise_kernel_norm(moment: Moment) -> Found:
     samples = part_traces(
         op, rule.groups, num_parts=len(rule.rates), num=accuracy.num_samples, seed=seed, deflate=vectors
     )
-    norms = [
-        trace_noise_kernel_norm(row, rule.rates, batch_size=setting.batch_size, num_outputs=setting.num_outputs)
-        for row in samples
-    ]
+    samples = samples * [float(rates.lr > 0) for rates in rule.rates]  # exactly 0 where the group stands still
+    sizes: Any = {name: getattr(setting, name) for name in ("batch_size", "num_outputs", "num_training")}
+    norms = [trace_noise_kernel_norm(row, rule.rates, **sizes) for row in samples]
     whole = "gauss_newton_trace" if split else "hessian_trace"
     means, sems = samples.mean(0), _sem(samples)
     values = {"noise_kernel_norm_estimate": float(np.mean(norms)), "group_trace": means}
@@ -145,7 +146,15 @@ def noise_kernel_norm(moment: Moment) -> Found:
 
 
 def batch_sharpness(moment: Moment) -> Found:
-    """The curvature of each probe batch along its own gradient, averaged."""
+    """The curvature of each probe batch along its own gradient, averaged; NaN where such a gradient is zero.
+
+    Left out, with one warning, where the probe's batches are not of the training's size (`chunk`, accumulation, DDP).
+    """
+    if reason := batch_measures.other_size(moment.objective, moment.setting.batch_size):
+        if "batch sharpness left out" not in moment.memory.counts:
+            warnings.warn(f"batch_sharpness is left out: {reason}", UserWarning, stacklevel=2)
+        moment.memory.counts["batch sharpness left out"] = 1
+        return Found({}, {})
     found = batch_measures.batch_sharpness(moment.objective)
     return Found({"batch_sharpness": float(found.value)}, {"batch_sharpness": float(found.sem)})
 
@@ -162,7 +171,7 @@ def critical_sharpness(moment: Moment) -> Found:
     named = dict(model.named_parameters())
     targets = [named[name] for name in objective.names]
     direction = next_update(moment.optimizer, targets, objective.split(moment.hessian.gradient))
-    start = moment.memory.numbers.get("critical lr", moment.rule.rates[0].lr)
+    start = moment.memory.numbers.get("critical lr", next(rates.lr for rates in moment.rule.rates if rates.lr))
     found = search_critical(objective, direction, lr=start)
     if 0 < found.value < np.inf:
         moment.memory.numbers["critical lr"] = 2 / found.value

@@ -21,6 +21,7 @@ from precipice.monitor import (
     advice,
     crossed,
     default_lines,
+    first_step,
     picture,
     print_summary,
     save_picture,
@@ -31,7 +32,7 @@ from precipice.torch.losses import Loss
 from precipice.torch.measures import DEFAULT, Measure
 from precipice.torch.moment import Accuracy, Memory, Moment
 from precipice.torch.objective import Objective
-from precipice.torch.optimizer import is_ready, plain_optimizer, read_rule
+from precipice.torch.optimizer import ADAPTIVE, is_ready, plain_optimizer, read_rule
 from precipice.torch.probe import num_examples, probe_batches
 from precipice.torch.quiet import Dropout
 
@@ -45,7 +46,7 @@ class Monitor:
     A measurement differentiates copies of the parameters on a fixed probe set and leaves the model, its buffers,
     gradients, mode and random state, the optimiser and the training's order of data exactly as they are. Measurements
     are so far apart that all together stay within `budget` of the training's time; the first one (set-up) is not
-    counted. Nothing is measured while all learning rates are 0, nor before an adaptive optimiser's first step.
+    counted. Nothing is measured while all learning rates are 0; a group whose learning rate is 0 counts as frozen.
 
     Args:
         model: any module. DDP is looked through and products are averaged over its ranks, on each of which the monitor
@@ -55,14 +56,19 @@ class Monitor:
         data: a list of batches or a loader; its first `num_batches` batches are the probe set, taken once.
         optimizer: the training's: SGD, Adam, AdamW, RMSprop, Adagrad; schedules are followed.
         every: least number of steps between two measurements.
+        first: no measurement by `step` before so many; None: 0 for SGD, the larger of `every` and 100 for an adaptive
+            optimiser, whose preconditioner begins at nearly nothing where the first gradients are small.
         budget: share of the training time for measurements; None measures every `every` steps.
         measures: functions of `measures.py`, or of your own.
         num_batches: of the probe set.
         accuracy: of the solves.
         batch_size: examples of one training step, accumulated parts and all ranks together; by default those of the
-            first batch on all ranks.
+            first batch on all ranks. Say it where gradients are accumulated, which cannot be seen from here.
+        num_training: D, the examples of the training set, for the factor (1 - B/D) of K; by default those of `data`
+            where it is a loader without replacement, else the factor is left out.
         sinks: callables ``(scalars, step)`` that get each reading: ``wandb.log``, `monitor.to_tensorboard(writer)`.
-        lines: limits to warn of; by default the optimiser's edge and the stochastic edge.
+        lines: limits to warn of; by default the optimiser's edge and the stochastic edge. With SGD at once, with an
+            adaptive optimiser when two successive readings lie beyond.
         dropout: 'off' (it lets everything through in measurements) or 'fixed' (one mask); needed where there is any.
         dtype: of the measurement; by default float32, or float64 where the model has it.
         weight: what a batch counts in the mean, `num_labels` for losses that are means over tokens.
@@ -89,11 +95,13 @@ class Monitor:
         optimizer: torch.optim.Optimizer,
         *,
         every: int = 10,
+        first: int | None = None,
         budget: float | None = 0.05,
         measures: Sequence[Measure] = DEFAULT,
         num_batches: int = 4,
         accuracy: Accuracy = Accuracy(),  # noqa: B008 frozen
         batch_size: int | None = None,
+        num_training: int | None = None,
         sinks: Sequence[Callable[[Mapping[str, float], int], object]] = (),
         lines: Sequence[Line] | None = None,
         dropout: Dropout = None,
@@ -109,9 +117,13 @@ class Monitor:
         self._objective = Objective(model, loss, batches, dropout=dropout, dtype=dtype, weight=weight, chunk=chunk)
         if is_ready(self._optimizer):  # an unknown optimiser is refused now, not at the first measurement
             read_rule(self._optimizer, self._objective)
-        setting = read_setting(self._objective, batches, self._optimizer, batch_size)
+        setting = read_setting(
+            self._objective, batches, self._optimizer, batch_size=batch_size, num_training=num_training, data=data
+        )
         self._lines = default_lines(setting) if lines is None else tuple(lines)
-        self._history = History(setting, spacing=Spacing(budget, every))
+        self._adaptive = type(self._optimizer).__name__ in ADAPTIVE
+        first = first_step(every, adaptive=self._adaptive, first=first)
+        self._history = History(setting, spacing=Spacing(budget, every, first))
         self._steps, self._clock = 0, time.perf_counter()
 
     @property
@@ -189,7 +201,7 @@ class Monitor:
         return rule.rates, values, errors
 
     def _tell(self, reading: Reading) -> None:
-        for sentence in crossed(self._history, self._lines):
+        for sentence in crossed(self._history, self._lines, num=2 if self._adaptive else 1):
             warnings.warn(sentence, EdgeWarning, stacklevel=4)
         for sink in self._sinks:
             sink(scalars(reading, self._history.setting), self._steps)

@@ -9,7 +9,7 @@ from torch import nn
 
 from precipice._checks import InputError, one_of
 from precipice.torch.hazards import check_forward, check_mean
-from precipice.torch.losses import Loss, OutputLoss, loss_value
+from precipice.torch.losses import Loss, OutputLoss, check_loss, loss_value
 from precipice.torch.model import device_of, parts, precision_of, unwrapped
 from precipice.torch.probe import num_examples, weighted_chunks
 from precipice.torch.quiet import Dropout, quiet
@@ -54,6 +54,7 @@ class Objective:
     ):
         if dropout is not None:
             one_of("dropout", dropout, ("off", "fixed"))
+        check_loss(loss)
         self.ranks = Ranks.of(model) if ranks is None else ranks
         self.model, self.loss = unwrapped(model), loss
         self.dropout: Dropout = dropout
@@ -61,8 +62,10 @@ class Objective:
         self._copy(dtype or precision_of(self.model))
         self.names, self.sizes = list(self.parts.params), [p.numel() for p in self.params]
         self.size, self.dtype, self.device = sum(self.sizes), self.params[0].dtype, device_of(self.model)
+        batches = list(batches)
         with torch.inference_mode(False):
             chunks = weighted_chunks(batches, device=self.device, dtype=self.dtype, weight=weight, chunk=chunk)
+        self.cut = chunk is not None and any(num_examples(batch) > chunk for batch in batches)
         self.chunks = self.ranks.weighted(chunks, [weight(c.batch) for c in chunks])
         self._check()
 

@@ -1,5 +1,6 @@
 """A PyTorch optimiser as the measurements see it: rates, edges and preconditioner, along the measured parameters."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ class Rule(NamedTuple):
 
     Args:
         name: of its class.
-        rates: of each group.
+        rates: of each group; learning rate 0 and edge inf for one that stands still.
         groups: [size] the group of each entry, -1 for parameters that it does not move.
         scale: [size] the diagonal of S = 1/(edge P); 0 where it does not move.
         metric: [size] the diagonal of P^-1; 0 where it does not move.
@@ -60,7 +61,7 @@ def is_ready(optimizer: torch.optim.Optimizer) -> bool:
 def read_rule(
     optimizer: torch.optim.Optimizer, objective: Objective, owners: Mapping[int, torch.Tensor] | None = None
 ) -> Rule:
-    """The optimiser's numbers and state now.
+    """The optimiser's numbers and state now. A group whose learning rate is 0 has scale and metric 0: it does not move.
 
     Args:
         optimizer: as `plain_optimizer` gives it.
@@ -68,10 +69,11 @@ def read_rule(
         owners: the model's parameters by the ids of a copied optimiser's.
 
     Raises:
-        InputError: an optimiser whose threshold is not known, a number out of range, none of the model's parameters.
+        InputError: an optimiser whose threshold is not known, a number out of range, none of the model's parameters,
+            learning rates that are all 0.
     """
     named = {id(p): name for name, p in objective.model.named_parameters()}
-    thresholds = torch_thresholds(type(optimizer).__name__, optimizer.param_groups, optimizer.state)
+    thresholds = _thresholds(optimizer)
     pieces = {}
     for index, (group, threshold) in enumerate(zip(optimizer.param_groups, thresholds, strict=True)):
         for place, p in enumerate(group["params"]):
@@ -81,9 +83,18 @@ def read_rule(
         raise InputError("optimizer must move parameters of the model; got one that holds none of them.")
     columns = [_piece(pieces.get(name), p) for name, p in zip(objective.names, objective.params, strict=True)]
     groups, scale, metric, decay = (torch.cat(column) for column in zip(*columns, strict=True))
-    adaptive = any(threshold.preconditioner is not None for threshold in thresholds)
+    adaptive = any(threshold is not None and threshold.preconditioner is not None for threshold in thresholds)
     rates = tuple(_rates(*pair) for pair in zip(optimizer.param_groups, thresholds, strict=True))
     return Rule(type(optimizer).__name__, rates, groups, scale, metric, decay, adaptive)
+
+
+def _thresholds(optimizer: torch.optim.Optimizer) -> list[Threshold | None]:
+    """Of each group; None for one whose learning rate is 0."""
+    moving = [group for group in optimizer.param_groups if float(group["lr"]) != 0]
+    if optimizer.param_groups and not moving:
+        raise InputError("lr of at least one group must be positive; got 0 in all.")
+    found = iter(torch_thresholds(type(optimizer).__name__, moving, optimizer.state))
+    return [next(found) if float(group["lr"]) != 0 else None for group in optimizer.param_groups]
 
 
 def group_names(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
@@ -94,8 +105,11 @@ def group_names(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
     return names if len(set(names)) == len(names) else tuple(str(i) for i in range(len(names)))
 
 
-def _diagonals(threshold: Threshold, place: int, p: torch.Tensor) -> tuple[Any, Any, float]:
-    """1/(edge P), 1/P and the coupled decay of one parameter; zeros for one that has had no gradient."""
+def _diagonals(threshold: Threshold | None, place: int, p: torch.Tensor) -> tuple[Any, Any, float]:
+    """1/(edge P), 1/P and the coupled decay of one parameter; zeros for one that stands still or had no gradient."""
+    if threshold is None:
+        zeros = torch.zeros_like(p, dtype=torch.float64)
+        return zeros, zeros, 0.0
     if threshold.preconditioner is None:
         ones = torch.ones_like(p, dtype=torch.float64)
         return ones / threshold.edge, ones, float(threshold.weight_decay)
@@ -112,7 +126,9 @@ def _piece(piece: Any, p: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return zeros.long() + index, scale.reshape(-1), metric.reshape(-1), zeros + decay
 
 
-def _rates(group: Any, threshold: Threshold) -> Rates:
+def _rates(group: Any, threshold: Threshold | None) -> Rates:
+    if threshold is None:
+        return Rates(0.0, math.inf)
     betas = group.get("betas")
     momentum = float(betas[0] if betas else group.get("momentum", 0.0))
     dampening = momentum if betas else float(group.get("dampening", 0.0)) if momentum else 0.0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
+from torch.utils import data as utils
 
 from precipice._checks import InputError, whole
 from precipice.torch.random_state import kept_random_state
@@ -29,7 +30,8 @@ def probe_batches(data: Iterable[Any], num: int) -> list[Any]:
         num: how many.
 
     Raises:
-        InputError: an iterator, from whose training the batches would be lost; data without a batch; `num` below 1.
+        InputError: an iterator, from whose training the batches would be lost; a tuple of tensors, which is one batch; data
+            without a batch; `num` below 1.
 
     Example:
         >>> probe_batches([torch.ones(2), torch.ones(1)], 1)
@@ -43,6 +45,11 @@ def probe_batches(data: Iterable[Any], num: int) -> list[Any]:
         )
     if not isinstance(data, Iterable) or isinstance(data, (Mapping, torch.Tensor, str)):
         raise InputError(f"data must be a list or loader of batches; got {type(data).__name__} (one batch: [batch]).")
+    if isinstance(data, tuple) and data and all(isinstance(part, torch.Tensor) for part in data):
+        raise InputError(
+            "data must be a list or loader of batches; got a tuple of tensors, which is one batch: hand "
+            "[(inputs, targets)], or a loader of TensorDataset(inputs, targets)."
+        )
     kept = [(generator, generator.get_state()) for generator in _generators(data)]
     with kept_random_state(()):
         batches = list(itertools.islice(iter(data), num))
@@ -51,6 +58,21 @@ def probe_batches(data: Iterable[Any], num: int) -> list[Any]:
     if not batches:
         raise InputError("data must hold at least one batch; got none (an exhausted stream?).")
     return batches
+
+
+def training_size(data: Any) -> int | None:
+    """The examples that a loader goes through in an epoch, each once; None where it does not tell.
+
+    Example:
+        >>> training_size(torch.utils.data.DataLoader(torch.zeros(10, 2), batch_size=4)), training_size([1])
+        (10, None)
+    """
+    batches = getattr(data, "batch_sampler", None)
+    sampler = getattr(batches, "sampler", None) if isinstance(batches, utils.BatchSampler) else None
+    if isinstance(sampler, utils.SubsetRandomSampler):
+        return len(sampler)
+    once = isinstance(sampler, (utils.SequentialSampler, utils.RandomSampler, utils.DistributedSampler))
+    return len(data.dataset) if once and not getattr(sampler, "replacement", False) else None
 
 
 def weighted_chunks(

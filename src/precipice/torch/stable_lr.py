@@ -71,7 +71,7 @@ def largest_stable_lr(
     optimizer = plain_optimizer(optimizer)
     batches = probe_batches(data, num_batches)
     objective = Objective(model, loss, batches, dtype=dtype, dropout=dropout, weight=weight, chunk=chunk)
-    setting = read_setting(objective, batches, optimizer, None)
+    setting = read_setting(objective, batches, optimizer, data=data)
     adaptive = type(optimizer).__name__ in ADAPTIVE
     rule = _foreseen(optimizer, objective, num_gradients) if adaptive else read_rule(optimizer, objective)
     moment = Moment(objective, rule, optimizer, setting, Memory(), accuracy)
