@@ -30,8 +30,8 @@ def probe_batches(data: Iterable[Any], num: int) -> list[Any]:
         num: how many.
 
     Raises:
-        InputError: an iterator, from whose training the batches would be lost; a tuple of tensors, which is one batch; data
-            without a batch; `num` below 1.
+        InputError: an iterator, from whose training the batches would be lost; a tuple of tensors, which is one
+            batch; data without a batch; `num` below 1.
 
     Example:
         >>> probe_batches([torch.ones(2), torch.ones(1)], 1)
