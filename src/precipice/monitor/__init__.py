@@ -12,7 +12,7 @@ To add one (a measured number):
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from precipice.monitor.advice import Advice as Advice
 from precipice.monitor.advice import advice as advice
@@ -75,7 +75,7 @@ _WITH_JAX = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """A name of the JAX adapter, imported now."""
     if name not in _WITH_JAX:
         raise AttributeError(f"module 'precipice.monitor' has no attribute {name!r}")
