@@ -133,14 +133,14 @@ def _memory(network, count, chunk=None):
     return lowered.compile().compiled.memory_analysis().temp_size_in_bytes
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["mixer", "vit"])
 def test_memory_of_a_product_is_that_of_one_chunk(name):
     network = NETWORKS[name].shallow
     assert _memory(network, 64, 4) == _memory(network, 16, 4) < _memory(network, 64) / 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["mixer", "vit"])
 def test_rematerialisation_saves_memory(name):
     deep = NETWORKS[name].tiny
@@ -167,7 +167,7 @@ def test_without_batch_norm_there_are_no_statistics():
     near(network.evaluate(params, statistics, x), network.many(params, x), rtol=1e-13)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["resnet18", "vit"])
 def test_top_eigenvalue_on_digits(name):
     """A real problem end to end: the value is v^T H v of the vector found, and the solver says that it converged."""

@@ -44,19 +44,19 @@ def report():
 ASKED = [(layout, name) for layout in eight_devices.LAYOUTS for name in eight_devices.asked(layout)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("layout", "name"), ASKED)
 def test_numbers_of_one_device(report, layout, name):
     assert report["errors"][layout][name] <= BOUND
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_kernel_is_that_of_one_device_and_each_holds_its_rows(report):
     assert report["kernel"]["error"] <= BOUND
     assert report["kernel"]["parts"] == [[56 * 8 // 8, 56 * 8]]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_each_device_holds_its_part_of_the_data(report):
     parts = report["memory"]
     assert parts["whole"] == [[56 // 8, 6]]
@@ -65,20 +65,20 @@ def test_each_device_holds_its_part_of_the_data(report):
     assert parts["rest"] == [[5, 6]]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_of_a_product_does_not_grow_with_the_data(report):
     few, many = report["memory"]["products"]
     assert few == many
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_images_are_cut_as_the_vectors_are(report):
     for image in report["cuts"]["images"]:
         assert image == report["cuts"]["params"]
     assert report["cuts"]["params"] == [[4], [6, 4], [2], [4, 8]]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["spread", "kernel"])
 def test_examples_that_the_devices_do_not_divide_are_refused(report, name):
     assert report["refusals"][name].startswith("number of examples must be a multiple of the 8 devices")
