@@ -96,6 +96,7 @@ def test_an_example_depends_on_its_batch_where_the_network_says_so(name):
     assert change > 1e-3 if network.couples_examples else change < 1e-13
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", UNCOUPLED)
 def test_the_hessian_in_chunks_is_that_of_pytorch(name):
     network, params, v, x = at(name)
@@ -115,6 +116,7 @@ def test_gauss_newton_is_that_of_the_jacobian(name):
     assert along(operator, v) == pytest.approx(float(squares) / NUM_EXAMPLES, rel=1e-11)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NETWORKS)
 def test_rematerialisation_leaves_the_numbers(name):
     network, params, v, x = at(name)
