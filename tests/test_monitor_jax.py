@@ -120,7 +120,8 @@ def test_the_normalised_sharpness_is_that_of_the_dense_hessian(name, chunk_size)
     hessian = dense(lambda p: loss(p, data()), params)
     truth = np.linalg.eigvalsh(root[:, None] * hessian * root)[-1]
     assert reading["normalised_sharpness"] == pytest.approx(truth, rel=1e-7)
-    assert abs(reading["normalised_sharpness"] - truth) <= reading.error("normalised_sharpness")
+    rounding = 50 * np.finfo(float).eps * truth  # of both routes; the bound is of the solver in exact arithmetic
+    assert abs(reading["normalised_sharpness"] - truth) <= reading.error("normalised_sharpness") + rounding
     assert reading["hessian_converged"] == 1
     if threshold.preconditioner is None:
         assert reading["sharpness"] == pytest.approx(np.linalg.eigvalsh(hessian)[-1], rel=1e-7)
