@@ -56,6 +56,8 @@ def counts(codes: "np.ndarray") -> list[tuple[str, str]]:
 
 
 def _rows(store: "CellStore", dataset: "xarray.Dataset", path: Path) -> list[tuple[str, str]]:
+    from precipice.results import Status
+
     shape = " x ".join(f"{len(values)} {name}" for name, values in store.layout.axes.items())
     claimed = store.claimed()
     rows = [
@@ -66,7 +68,7 @@ def _rows(store: "CellStore", dataset: "xarray.Dataset", path: Path) -> list[tup
         ("blocks", f"{len(store.done()):,} of {len(store.blocks()):,} done, {len(claimed):,} in work"),
     ]
     if "diverged_at" in dataset:
-        steps = dataset["diverged_at"].where(dataset["status"] == 3)
+        steps = dataset["diverged_at"].where(dataset["status"] == int(Status.DIVERGED))
         if bool(steps.notnull().any()):
             rows.append(("diverged at", f"step {float(steps.min()):,.0f} to {float(steps.max()):,.0f}"))
     return rows

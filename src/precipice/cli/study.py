@@ -85,7 +85,7 @@ def study(
             "--retry-failed must run locally, with the threads of the store's key (NPROC=1); got --on ray."
         )
     if on == "local" and (workers or address):
-        raise InputError("--workers and --address must come with --on ray; got neither ray nor its address.")
+        raise InputError("--workers and --address must come with --on ray; got --on local.")
     limit = None if limit_memory is None else planned.bytes_of(limit_memory)
     added = dict(_added(one) for one in extend or [])
     declared = _declared(word, scale, assignments or [], data, trust)

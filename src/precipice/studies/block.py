@@ -11,7 +11,6 @@ import numpy as np
 from precipice.results import CellVariable, Layout, Status
 from precipice.results.layout import STATUS, Block
 from precipice.studies import program
-from precipice.studies.keys import cell_key, words
 from precipice.studies.layouts import check_machine
 from precipice.studies.program import Arrays, Part, one_line
 from precipice.studies.study import Study
@@ -157,17 +156,13 @@ def _joined(part: Part, halves: list[Computed]) -> Computed:
 
 
 def _by_hand(study: Study, layout: Layout, only: Collection[Cell] | None) -> Callable[[Part], Computed]:
-    folded = {axis.name: words(axis) for axis in study.axes if axis.name in study.keyed}
-
     def one(part: Part) -> Computed:
         place = {name: places[0] for name, places in part.items()}
         if only is not None and tuple(place.values()) not in only:
             return _failed(layout, part, "not wanted")
         try:
-            key = cell_key(study.seed, {name: folded[name][place[name]] for name in study.keyed})
-            values = {axis.name: axis.values[place[axis.name]] for axis in study.axes}
-            found = program.one_cell(study, values, key)
-            return _labelled(layout, part, {n: _single(v, len(part)) for n, v in found.items()})
+            found = program.cell_by_hand(study, place)
+            return _labelled(layout, part, {n: v.reshape(*[1] * len(part), *v.shape) for n, v in found.items()})
         except (Exception, SystemExit) as error:
             return _failed(layout, part, one_line(error))
 
@@ -177,11 +172,6 @@ def _by_hand(study: Study, layout: Layout, only: Collection[Cell] | None) -> Cal
         return _joined(part, [all_of(half) for half in _halves(part)])
 
     return all_of
-
-
-def _single(value: Any, num_axes: int) -> np.ndarray:
-    array = np.asarray(jax.device_get(value))
-    return array.reshape(*[1] * num_axes, *array.shape)
 
 
 # Labels ---------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ import numpy as np
 
 from precipice._checks import InputError
 from precipice.studies import program
-from precipice.studies.keys import cell_key, words
 from precipice.studies.program import Arrays, Part
 from precipice.studies.study import Study
 
@@ -65,14 +64,10 @@ def _traced(study: Study, part: Part, limit: int) -> Measured:
 
 def _by_hand(study: Study, part: Part) -> Measured:
     place = {name: places[0] for name, places in part.items()}
-    folded = {axis.name: words(axis)[place[axis.name]] for axis in study.axes if axis.name in study.keyed}
     started = time.perf_counter()
     try:
-        key = cell_key(study.seed, {name: folded[name] for name in study.keyed})
-        found = program.one_cell(study, {a.name: a.values[place[a.name]] for a in study.axes}, key)
-        results = {name: np.asarray(jax.device_get(value)) for name, value in found.items()}
-        seconds = time.perf_counter() - started
-        raised = ""
+        results = program.cell_by_hand(study, place)
+        seconds, raised = time.perf_counter() - started, ""
     except (Exception, SystemExit) as error:
         results, seconds, raised = {}, math.nan, program.one_line(error)
     return Measured(1, seconds, 0.0, sum(array.nbytes for array in results.values()), results, raised)
@@ -93,8 +88,12 @@ def memory(compiled: jax.stages.Compiled) -> int:
 
 
 def first_part(study: Study, chunk: Mapping[str, int], split: Mapping[str, int]) -> Part:
-    """The first `chunk` cells along each axis, at these places of the axes that split."""
-    return {axis.name: range(chunk[axis.name]) for axis in study.axes} | {n: [place] for n, place in split.items()}
+    """The first block of `chunk` cells along each axis, at these places of the axes that split.
+
+    An axis that is shorter is filled up by its last place, as blocks are.
+    """
+    filled = {axis.name: [min(i, len(axis) - 1) for i in range(chunk[axis.name])] for axis in study.axes}
+    return filled | {name: [place] for name, place in split.items()}
 
 
 def split_places(study: Study) -> Iterator[dict[str, int]]:

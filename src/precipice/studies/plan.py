@@ -110,11 +110,14 @@ def free_memory() -> int:
 
 
 def _fixed(study: Study, chunk: Mapping[str, int], limit: int) -> Plan:
-    """The plan of a study that fixes its blocks: nothing is run, a traced one is compiled for its memory."""
+    """The plan of a study that fixes its blocks: nothing is run.
+
+    A traced one is compiled for its memory, at the largest values of the axes that split where these can be traced.
+    """
     layout_of(study, chunk)  # refuses a chunk that does not fit the axes
     taken, compiling, blocks = 0, 0.0, _num_blocks(study, chunk)
     if study.traced:
-        places = program.first_that_traces(study, split_places(study))
+        places = program.first_that_traces(study, [largest(study), *split_places(study)])
         started = time.perf_counter()
         taken = memory(compiled_part(study, first_part(study, chunk, places)))
         compiling = time.perf_counter() - started
@@ -199,7 +202,7 @@ def _cells_in(one: Measured, few: Measured, limit: int, block_seconds: float) ->
 
 
 def _seconds(one: Measured, few: Measured, cells: int) -> float:
-    if not math.isfinite(few.seconds):  # it was above the limit
+    if not math.isfinite(few.seconds):  # it was above the limit, or raised
         return one.seconds * cells
     return one.seconds + max(few.seconds - one.seconds, 0.0) / max(few.cells - one.cells, 1) * (cells - 1)
 
@@ -227,10 +230,8 @@ def _by_hand(study: Study, limit: int, block_seconds: float) -> Plan:
     cells = min(limit / max(one.memory, 1), block_seconds / one.seconds if timed else 1.0, MOST_CELLS)
     chunk = _chunk(study, max(int(cells), 1))
     size = math.prod(chunk.values())
-    total, note = (
-        one.seconds * study.num_cells,
-        "" if timed else f"The first cell raises, which hides the time: {one.raised}",
-    )
+    total = one.seconds * study.num_cells
+    note = "" if timed else f"The first cell raises, which hides the time: {one.raised}"
     return Plan(
         study.num_cells,
         0,

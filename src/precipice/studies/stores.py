@@ -158,11 +158,14 @@ def extend(
 
 def _completion(study: Study, layout: Layout) -> Complete:
     """Computes the missing cells of a block that has some."""
+    absent: set[tuple[int, ...]] = set()  # of the block in turn: one computer keeps its program for all of them
+    compute = computer(study, layout, only=absent)
 
     def complete(block: Block, held: Held) -> Held:
         start = [s.start for s in layout.cells(block)]
-        absent = {tuple(np.add(start, place).tolist()) for place in np.argwhere(held.status == Status.MISSING)}
-        found = computer(study, layout, only=absent)(block)
+        absent.clear()
+        absent.update(tuple(np.add(start, place).tolist()) for place in np.argwhere(held.status == Status.MISSING))
+        found = compute(block)
         fresh = found._replace(messages={cell: said for cell, said in found.messages.items() if cell in absent})
         return Held(*merge(Computed(*held), fresh, Status.MISSING))
 
@@ -205,8 +208,6 @@ def _check_axes(study: Study, layout: Layout, path: str | os.PathLike) -> None:
 
 def _grown(study: Study, layout: Layout) -> Study:
     """The study with the store's axes, where these begin with its own; else as it is."""
-    if list(layout.axes) != [axis.name for axis in study.axes]:
-        return study
     longer = {axis.name: layout.axes[axis.name] for axis in study.axes if _begins(layout.axes[axis.name], axis.values)}
     return with_values(study, longer)
 
