@@ -23,6 +23,9 @@ VARYING = [name for name, row in MODELS.items() if row.varies]
 NUMBER, NUMBERS = 0.4, (0.3, 0.4, 0.5, 0.6, 0.7)
 POINTS = ((3, 1.0), (4, 1.0), (5, 4.0))
 """Seed and size of three points, the last one large."""
+each_point = pytest.mark.parametrize(
+    ("seed", "size"), [pytest.param(*p, marks=pytest.mark.long) if p == (4, 1.0) else p for p in POINTS]
+)
 
 
 def model_of(name, number: Any = NUMBER, dtype: DTypeLike = np.float64):
@@ -48,7 +51,7 @@ def near(got, wanted, rtol=1e-9):
 
 
 @each_model
-@pytest.mark.parametrize(("seed", "size"), POINTS)
+@each_point
 def test_loss_and_gradient(name, seed, size):
     params = point_of(name, seed, size)
     loss, gradient = jax.jit(jax.value_and_grad(model_of(name).loss))(params)
@@ -60,7 +63,7 @@ def test_loss_and_gradient(name, seed, size):
 
 
 @each_model
-@pytest.mark.parametrize(("seed", "size"), POINTS)
+@each_point
 def test_hessian_as_an_operator(name, seed, size):
     wanted = by_hand_at(name, seed, size)[2]
     operator = curvature.Hessian(model_of(name).loss, point_of(name, seed, size))

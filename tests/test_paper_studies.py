@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -210,6 +211,16 @@ def test_claims_are_the_same_on_the_figure_and_on_its_study(plane):
     by_study = evaluate(store.dataset().load(), study.claims)
     by_figure = evaluate(figure, fig4.CLAIMS)
     assert [v.value for v in by_study] == [v.value for v in by_figure]
+
+
+def test_a_plane_of_one_size_is_one_panel(tmp_path):
+    settings = dataclasses.replace(PLANE, sizes="5x5", draws=1)
+    fig4.validate(settings)
+    found = fig4.run(settings, within(tmp_path))
+    found.attrs["parameters"] = json.dumps(dataclasses.asdict(settings))
+    assert [ax.get_title() for ax in fig4.plot(found).axes if ax.get_title()] == ["5 outputs, 5 parameters"]
+    with pytest.raises(InputError, match="panel must be one of those that were run, first-size; got 'second-size'"):
+        fig4.plot(found, "second-size")
 
 
 # --- agarwala2024

@@ -68,7 +68,7 @@ BAD = [
     (fig3, {"jacobian_scale": 0.0}, "jacobian_scale must be positive"),
     (fig3, {"precision": "float32"}, "precision must be float64"),
     (fig4, {"sizes": "60-120"}, "sizes must be pairs such as"),
-    (fig4, {"sizes": "60x120"}, "sizes must be two pairs"),
+    (fig4, {"sizes": "6x12; 5x5; 4x4"}, "sizes must be at most 2 pairs, one a panel"),
     (fig4, {"output_high": 0.001}, "output_high must be finite and above output_low"),
     (fig4, {"grid": 2}, "grid must be at least 3"),
     (fig11, {"ensemble": "odd"}, "ensemble 'odd' is unknown"),

@@ -18,6 +18,9 @@ from precipice.papers.registry import FIGURES
 LONGEST = 10
 """Seconds, by a figure's own estimate; longer ones are left to `make figures`."""
 
+EACH_TIME = 5
+"""Seconds, by a figure's own estimate; those above run with ``LONG=1`` only."""
+
 
 def seconds(figure):
     found = re.fullmatch(r"(\d+) seconds?", figure.scales["quick"].time)
@@ -27,7 +30,11 @@ def seconds(figure):
 THEORY = [name for name, figure in FIGURES.items() if figure.scales["quick"].data == NO_DATA]
 QUICK = [name for name in THEORY if seconds(FIGURES[name]) <= LONGEST]
 
-each_figure = pytest.mark.parametrize("name", QUICK)
+LONG = {name for name in QUICK if seconds(FIGURES[name]) > EACH_TIME}
+
+each_figure = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in QUICK]
+)
 
 
 @functools.cache

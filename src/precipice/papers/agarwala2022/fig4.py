@@ -33,7 +33,7 @@ class Settings:
     """What fixes the result; recorded with it.
 
     Args:
-        sizes: two pairs (outputs d, parameters p); the paper's are not given in the text.
+        sizes: a pair (outputs d, parameters p) for each panel, two or one; the paper's are not given in the text.
         output_low: the least scale of the residuals times d, the paper's tilde sigma_z ...
         output_high: ... and the largest.
         jacobian_low: the least square of the scale of the Jacobian, tilde sigma_J^2 ...
@@ -88,8 +88,8 @@ def validate(settings: Settings) -> None:
         InputError: naming the setting, its rule and the value.
     """
     check_precision(settings.precision)
-    if len(models.sizes(settings.sizes)) != 2:
-        raise InputError(f"sizes must be two pairs, one a panel; got {settings.sizes!r}.")
+    if len(models.sizes(settings.sizes)) > len(PANELS):
+        raise InputError(f"sizes must be at most {len(PANELS)} pairs, one a panel; got {settings.sizes!r}.")
     for axis in ("output", "jacobian"):
         low, high = getattr(settings, f"{axis}_low"), getattr(settings, f"{axis}_high")
         positive(f"{axis}_low", low)
@@ -165,11 +165,18 @@ def medians(dataset: "xarray.Dataset", name: str = "rescaled_kernel_end") -> np.
     return np.median(np.where(np.isnan(values), np.inf, values), axis=-1)
 
 
+def _shown(dataset: "xarray.Dataset", panel: str | None) -> tuple[str, ...]:
+    there = PANELS[: dataset.sizes["model_size"]]
+    if panel is not None and panel not in there:
+        raise InputError(f"panel must be one of those that were run, {', '.join(there)}; got {panel!r}.")
+    return there if panel is None else (panel,)
+
+
 def plot(dataset: "xarray.Dataset", panel: str | None = None) -> "Picture":
     """The median lr lambda_max at the end over the plane of scales; grey cells diverge."""
     from precipice.figures import style
 
-    names, settings = PANELS if panel is None else (panel,), style.parameters(dataset)
+    names, settings = _shown(dataset, panel), style.parameters(dataset)
     ends = medians(dataset)
     picture, axes = style.panels(len(names))
     outputs, squares = dataset["output_scale"].values, dataset["jacobian_scale_squared"].values
