@@ -97,6 +97,12 @@ def _spread_chunks(batch: PyTree, mesh: Mesh, axis: str, widths: list[int]) -> A
     return Chunks(_placed(body, mesh, PartitionSpec(None, axis)), rest) if num else rest
 
 
+def kept_spread(batch: PyTree, mesh: Mesh) -> PyTree:
+    """Inside a compiled function: `batch` with its examples dealt out over the first axis of `mesh`."""
+    sharding = NamedSharding(Mesh(mesh.devices, mesh.axis_names), PartitionSpec(mesh.axis_names[0]))
+    return jax.lax.with_sharding_constraint(batch, sharding)
+
+
 def copied(tree: PyTree, mesh: Mesh) -> PyTree:
     """`tree` with a copy of every leaf on every device of `mesh`: parameters beside spread data."""
     return _placed(tree, mesh, PartitionSpec())

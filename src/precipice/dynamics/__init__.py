@@ -12,6 +12,9 @@ from precipice.dynamics.cubic_map import CubicMap as CubicMap
 from precipice.dynamics.descent import Descent as Descent
 from precipice.dynamics.descent import Optimiser as Optimiser
 from precipice.dynamics.descent import gradient_descent as gradient_descent
+from precipice.dynamics.epochs import EpochDescent as EpochDescent
+from precipice.dynamics.epochs import EpochMemory as EpochMemory
+from precipice.dynamics.epochs import epoch_order as epoch_order
 from precipice.dynamics.flow import Flow as Flow
 from precipice.dynamics.flow import flow as flow
 from precipice.dynamics.function_space import FunctionSpaceDescent as FunctionSpaceDescent
@@ -41,6 +44,7 @@ from precipice.dynamics.quadratic import TwoEigenvalueMap as TwoEigenvalueMap
 from precipice.dynamics.quadratic import low_order_rate as low_order_rate
 from precipice.dynamics.quadratic import moments_of as moments_of
 from precipice.dynamics.quadratic import rescaled_modes as rescaled_modes
+from precipice.dynamics.schedule import WarmUpCosine as WarmUpCosine
 from precipice.dynamics.self_stabilization import SelfStabilization as SelfStabilization
 from precipice.dynamics.settle import EntryBelow as EntryBelow
 from precipice.dynamics.settle import LossBelow as LossBelow

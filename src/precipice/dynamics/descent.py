@@ -103,7 +103,12 @@ class Descent(AbstractProcess):
     def step(self, state: State) -> State:
         """One full-batch step; `loss` is the loss before it."""
         loss, gradient = jax.value_and_grad(self.problem.loss)(state.params)
-        with jax.numpy_dtype_promotion("standard"):  # optax mixes Python and traced numbers (Adam's bias correction)
-            update, memory = self.optimiser.update(gradient, state.memory, state.params)
-            params = optax.apply_updates(state.params, update)
+        params, memory = updated(self.optimiser, gradient, state.memory, state.params)
         return State(state.step + 1, params, memory, state.key, loss)
+
+
+def updated(optimiser: Any, gradient: Params, memory: PyTree, params: Params) -> tuple[Params, PyTree]:
+    """Parameters and the optimiser's state after one update along `gradient`."""
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes Python and traced numbers (Adam's bias correction)
+        update, memory = optimiser.update(gradient, memory, params)
+        return optax.apply_updates(params, update), memory

@@ -56,6 +56,16 @@ def batch_of(problem: Any, key: PRNGKey, batch_size: int) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[chosen], problem.data)
 
 
+def check_batches(problem: Any, batch_size: int) -> None:
+    """Refuse a problem without data, data without one axis of examples, or a batch that they do not hold."""
+    if not hasattr(problem, "data"):
+        raise InputError(f"problem must have data to be cut into batches; got {type(problem).__name__}.")
+    lengths = {leaf.shape[0] for leaf in jax.tree.leaves(problem.data) if jnp.ndim(leaf)}
+    if len(lengths) != 1:
+        raise InputError(f"data must have one leading axis of examples; got lengths {sorted(lengths)}.")
+    check_batch_size(batch_size, lengths.pop())
+
+
 class MinibatchDescent(AbstractProcess):
     """theta' = theta + update(grad L_B(theta)), with a fresh batch of B examples at each step.
 
@@ -86,12 +96,7 @@ class MinibatchDescent(AbstractProcess):
     start: Params | None = None
 
     def __check_init__(self):
-        if not hasattr(self.problem, "data"):
-            raise InputError(f"problem must have data to be cut into batches; got {type(self.problem).__name__}.")
-        lengths = {leaf.shape[0] for leaf in jax.tree.leaves(self.problem.data) if jnp.ndim(leaf)}
-        if len(lengths) != 1:
-            raise InputError(f"data must have one leading axis of examples; got lengths {sorted(lengths)}.")
-        check_batch_size(self.batch_size, lengths.pop())
+        check_batches(self.problem, self.batch_size)
 
     def init(self, key: PRNGKey) -> State:
         """The state at the start: parameters, the optimiser's state, and the key that batches are drawn with."""

@@ -2,7 +2,8 @@
 
 Implementations: `Descent` (descent.py), gradient descent of any optax transformation on a problem, and
 `MinibatchDescent` (minibatch.py) on batches of it, many side by side in `MinibatchSweep`
-(minibatch_sweep.py); `FunctionSpaceDescent` (function_space.py), in outputs and Jacobian;
+(minibatch_sweep.py); `EpochDescent` (epochs.py) on shuffled epochs, as networks are trained at size;
+`FunctionSpaceDescent` (function_space.py), in outputs and Jacobian;
 `LabelNoise` and `GradientNoise` (noisy.py), gradient descent with noise; `SelfStabilization` (self_stabilization.py),
 `MeanModelMap` (mean_model.py), those of quadratic models (quadratic.py) and `CubicMap` (cubic_map.py), reduced maps;
 `LinearSgd` (linear_regression.py), SGD on a linear model seen in its outputs.

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from precipice._checks import InputError, NonFiniteError
+from precipice._checks import InputError, NonFiniteError, at_least
 from precipice._types import PRNGKey, Tracker
 from precipice.dynamics.advance import advance, all_finite
 from precipice.dynamics.checkpoints import Journey, restore, store
@@ -58,11 +58,12 @@ def train(
     fingerprint: str = "",
     title: str = "training",
     progress: Progress = bar,
+    block: int | None = None,
 ) -> Training:
     """Run `process` for up to `num_steps` steps, measuring at steps 0, every, 2 every, ...
 
-    Steps are taken in compiled blocks of `every`; how the run is cut, and whether it was killed and resumed, changes no
-    bit of the result on the same machine, thread count and JAX version.
+    Steps are taken in compiled blocks; how the run is cut, what is measured, and whether it was killed and resumed,
+    changes no bit of the trajectory on the same machine, thread count and JAX version.
 
     Args:
         process: what moves.
@@ -77,17 +78,20 @@ def train(
         fingerprint: what the run is (a hash of its settings); a checkpoint of another one is refused.
         title: for the display.
         progress: `progress.bar` or `progress.quiet`.
+        block: steps compiled as one, after which the display and the clock of checkpoints are looked at; a divisor of
+            `every`, by default `every` itself. Give less where `every` takes minutes.
 
     Raises:
         InputError: schedule or names do not fit; the start or its curvature is not finite; the checkpoint belongs to
             another run.
     """
     check_schedule(num_steps, every)
+    block = _block_size(block, every)
     journey = _begun(process, key, trackers, checkpoint, fingerprint)
     last = time.monotonic()
     with progress(title, num_steps) as report:
         while True:
-            if journey.alive and (not journey.records or journey.records[-1]["probe_step"] != int(journey.state.step)):
+            if journey.alive and int(journey.state.step) % every == 0 and not _is_measured(journey):
                 journey = _measured(journey, probes, trackers)
             reason = _ended(journey, stops, num_steps)
             _tell(report, journey)
@@ -96,11 +100,24 @@ def train(
                 last = time.monotonic()
             if reason:
                 return _finished(journey, reason)
-            journey = _block(process, journey, every)
+            journey = _block(process, journey, block)
             if not journey.alive:
                 if checkpoint is not None:
                     store(checkpoint, journey, fingerprint)
                 return _finished(journey, StopReason.DIVERGED)
+
+
+def _block_size(block: int | None, every: int) -> int:
+    block = every if block is None else block
+    at_least("block", block, 1)
+    if every % block:
+        raise InputError(f"block must divide every ({every}); got {block}.")
+    return block
+
+
+def _is_measured(journey: Journey) -> bool:
+    """Whether the last measurement is of the present step."""
+    return bool(journey.records) and int(journey.records[-1]["probe_step"]) == int(journey.state.step)
 
 
 def _begun(
@@ -144,9 +161,9 @@ def _compiled_block(process: AbstractProcess, state: State, alive: jax.Array, nu
     return advance(process, state, alive, num_steps)
 
 
-def _block(process: AbstractProcess, journey: Journey, every: int) -> Journey:
+def _block(process: AbstractProcess, journey: Journey, num_steps: int) -> Journey:
     before = int(journey.state.step)
-    state, alive, losses = _compiled_block(process, journey.state, jnp.array(True), every)
+    state, alive, losses = _compiled_block(process, journey.state, jnp.array(True), num_steps)
     taken = int(state.step) - before + (0 if alive else 1)
     return journey._replace(state=state, alive=bool(alive), losses=[*journey.losses, np.asarray(losses)[:taken]])
 
@@ -156,7 +173,7 @@ def _ended(journey: Journey, stops: Sequence[Stop], num_steps: int) -> StopReaso
         return StopReason.DIVERGED
     values = dict(journey.records[-1])
     values["loss"] = journey.losses[-1][-1] if journey.losses else np.inf
-    for stop in stops:
+    for stop in stops if _is_measured(journey) else ():
         if (reason := stop(values)) is not None:
             return reason
     return StopReason.STEPS_SPENT if int(journey.state.step) >= num_steps else None

@@ -43,6 +43,7 @@ from precipice.measures.edge_point import EdgePoint as EdgePoint
 from precipice.measures.edge_point import edge_coordinates as edge_coordinates
 from precipice.measures.edge_point import edge_point as edge_point
 from precipice.measures.edge_point import project_to_edge as project_to_edge
+from precipice.measures.evaluation import evaluation as evaluation
 from precipice.measures.layerwise_kernel import layerwise_gram as layerwise_gram
 from precipice.measures.layerwise_kernel import layerwise_gram_trace as layerwise_gram_trace
 from precipice.measures.layerwise_kernel import layerwise_kernel as layerwise_kernel

@@ -18,6 +18,7 @@ from precipice.problems.architectures import resnet18 as resnet18
 from precipice.problems.architectures import resnet50 as resnet50
 from precipice.problems.architectures import running as running
 from precipice.problems.architectures import vit_s16 as vit_s16
+from precipice.problems.data import CropAndFlip as CropAndFlip
 from precipice.problems.data import Dataset as Dataset
 from precipice.problems.data import binary_pair as binary_pair
 from precipice.problems.data import centre as centre
@@ -54,6 +55,7 @@ from precipice.problems.losses import mean_logistic as mean_logistic
 from precipice.problems.losses import mean_softmax_cross_entropy as mean_softmax_cross_entropy
 from precipice.problems.losses import mean_squared_error as mean_squared_error
 from precipice.problems.losses import sum_half_squared_error as sum_half_squared_error
+from precipice.problems.lowered import Lowered as Lowered
 from precipice.problems.mean_model import MeanModel as MeanModel
 from precipice.problems.mean_model import smoothed_relu as smoothed_relu
 from precipice.problems.mean_model import symmetric_logistic as symmetric_logistic

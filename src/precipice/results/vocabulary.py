@@ -45,6 +45,14 @@ _VARIABLES = (
         "Fraction of the training examples that are classified rightly.",
         "definition",
     ),
+    Variable("held_out_loss", ("probe_step",), "1", "Mean loss on examples that are not trained on.", "definition"),
+    Variable(
+        "held_out_accuracy",
+        ("probe_step",),
+        "1",
+        "Fraction of examples not trained on that are classified rightly.",
+        "definition",
+    ),
     Variable(
         "gradient_norm",
         ("probe_step",),

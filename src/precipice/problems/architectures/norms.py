@@ -1,6 +1,7 @@
 """Normalisations: functions (params, h, given) -> (normalised h, statistics of the batch).
 
 Only `batch_norm` has statistics: they are part of the function when `given` is None, and fixed numbers otherwise.
+Half-precision signals are normalised in float32 and rounded again.
 """
 
 from typing import Any
@@ -29,10 +30,10 @@ def batch_norm(params: Params, h: Float[Array, "n ... c"], given: Any = None) ->
 
     References: Ioffe and Szegedy 2015, algorithm 1.
     """
-    axes = tuple(range(h.ndim - 1))
-    mean, variance = (jnp.mean(h, axes), jnp.var(h, axes)) if given is None else given
-    normal = (h - along_last(mean, h)) * jax.lax.rsqrt(along_last(variance, h) + 1e-5)
-    return scaled(params, normal), (mean, variance)
+    axes, wide = tuple(range(h.ndim - 1)), _at_least_float32(h)
+    mean, variance = (jnp.mean(wide, axes), jnp.var(wide, axes)) if given is None else given
+    normal = (wide - along_last(mean, h)) * jax.lax.rsqrt(along_last(variance, h) + 1e-5)
+    return scaled(params, normal.astype(h.dtype)), (mean, variance)
 
 
 def layer_norm(params: Params, h: Float[Array, "... c"], given: Any = None) -> tuple[Array, Any]:  # noqa: ARG001
@@ -47,8 +48,15 @@ def layer_norm(params: Params, h: Float[Array, "... c"], given: Any = None) -> t
 
     References: Ba, Kiros and Hinton 2016.
     """
-    centred = h - jnp.mean(h, axis=-1, keepdims=True)
-    return scaled(params, centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + 1e-6)), ()
+    wide = _at_least_float32(h)
+    centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
+    normal = centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + 1e-6)
+    return scaled(params, normal.astype(h.dtype)), ()
+
+
+def _at_least_float32(h: Array) -> Array:
+    """Means and variances of half-precision signals are taken in float32."""
+    return h if h.dtype.itemsize >= 4 else h.astype(jnp.float32)
 
 
 def norm_params(channels: int, dtype) -> Params:

@@ -131,6 +131,10 @@ class ResNet(AbstractNetwork):
         """Mean and (biased) variance of each channel of each BatchNorm over these images; empty with LayerNorm."""
         return self._pass(params, x, None)[1]
 
+    def with_statistics(self, params: Params, x: Float[Array, "n c h w"]) -> tuple[Float[Array, "n outputs"], Any]:
+        """`many` and `statistics` of one pass."""
+        return self._pass(params, x, None)
+
     def evaluate(self, params: Params, statistics: Any, x: Float[Array, "n c h w"]) -> Float[Array, "n outputs"]:
         """The outputs under fixed `statistics` of the BatchNorms: each image's are its own."""
         return self._pass(params, x, statistics)[0]

@@ -22,6 +22,7 @@ To add one:
 4. Test it in `tests/test_data.py`, on a tiny file in the official format that the test writes itself.
 """
 
+from precipice.problems.data.augment import CropAndFlip as CropAndFlip
 from precipice.problems.data.cifar10 import cifar10 as cifar10
 from precipice.problems.data.dataset import Dataset as Dataset
 from precipice.problems.data.dataset import from_arrays as from_arrays
