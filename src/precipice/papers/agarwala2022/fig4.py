@@ -70,8 +70,8 @@ def quick_settings(data_dir: Path | None = None) -> Settings:  # noqa: ARG001
 
 
 def paper_settings(data_dir: Path | None = None) -> Settings:
-    """100 draws in each cell of a fine grid, at the size of figure 3 and at a square one."""
-    return dataclasses.replace(quick_settings(data_dir), sizes="60x120; 60x60", grid=16, draws=100, num_steps=6000)
+    """100 draws in each cell of a fine grid, at the size of figure 3 and at a square one that two cores hold."""
+    return dataclasses.replace(quick_settings(data_dir), sizes="60x120; 30x30", grid=16, draws=100, num_steps=6000)
 
 
 def control(settings: Settings) -> Settings:
