@@ -11,6 +11,7 @@ from torch import nn
 
 from precipice._checks import InputError, NonFiniteError
 from precipice.torch import (
+    Accuracy,
     Block,
     GaussNewton,
     Hessian,
@@ -101,6 +102,22 @@ def test_precision_and_checkpoints():
     refuse("(pass use_reentrant=False).", lambda: objective(Checkpointed(reentrant=True)))
 
 
+class Bag(nn.Module):
+    def __init__(self, **options):
+        super().__init__()
+        kind = nn.Embedding if options.get("sparse") else nn.EmbeddingBag
+        self.embed, self.read = kind(5, 3, **options), nn.Linear(3, 2)
+
+    def forward(self, x):
+        h = self.embed(x.abs().long().clamp(max=4))
+        return self.read(h.mean(1) if h.ndim == 3 else h)
+
+
+def test_models_without_a_second_derivative():
+    refuse("got EmbeddingBag (use nn.Embedding and a mean or sum over the bag).", lambda: objective(Bag(mode="sum")))
+    refuse("got sparse ones (pass sparse=False).", lambda: Hessian(objective(Bag(sparse=True))))
+
+
 def test_losses():
     refuse("got reduction='sum'.", lambda: supervised(nn.MSELoss(reduction="sum")))
     total = lambda m, b: (m(b[0]) - b[1]).square().sum()  # noqa: E731
@@ -154,6 +171,8 @@ def test_data():
 def test_solves():
     op = Hessian(objective())
     refuse("num must be at least 1; got 0.", lambda: eigs(op, num=0))
+    refuse("basis must be at least 1; got 0.", lambda: eigs(op, basis=0))
+    refuse("basis must be at least 4; got 3.", lambda: Accuracy(basis=3))
     refuse("num must be at most 26", lambda: eigs(op, num=27))
     refuse("rtol must be positive", lambda: eigs(op, rtol=0))
     refuse("starts must be at least 1; got 0.", lambda: eigs(op, starts=0))

@@ -13,6 +13,10 @@ import numpy as np
 from precipice.curvature.vectors import Vector, Vectors
 
 
+NOISE = 32
+"""Squared residuals by the small matrices are rounding below so many eps times the squared eigenvalue."""
+
+
 class Space(NamedTuple):
     """An orthonormal basis Q, its images A Q, and the small matrices Q^T A Q and (A Q)^T (A Q)."""
 
@@ -41,7 +45,7 @@ class Ritz(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """When to stop: see `curvature.eigs` for the meaning of each."""
+    """When to stop: see `curvature.eigs` for the meaning of each; `basis` None leaves its size to `max_basis`."""
 
     num: int
     keep: int
@@ -50,6 +54,7 @@ class Limits(NamedTuple):
     explore: int
     size: int
     eps: float
+    basis: int | None = None
 
     def allowed(self, values: np.ndarray) -> np.ndarray:
         """The error that each value may have; never 0, which a zero matrix would give."""
@@ -59,7 +64,8 @@ class Limits(NamedTuple):
     @property
     def max_basis(self) -> int:
         """Basis vectors kept at most; a full basis is cut back to its best Ritz vectors (thick restart)."""
-        return min(self.size, max(3 * self.keep + 10, 40 if self.size > 400 else 200))
+        usual = max(3 * self.keep + 10, 40 if self.size > 400 else 200)
+        return min(self.size, usual if self.basis is None else max(self.basis, self.keep + 2))
 
 
 def top_pairs(
@@ -93,9 +99,9 @@ def top_pairs(
             continue
         worst = _least_settled(space, ritz, limits)
         if spent or full or (worst is None and explored >= limits.explore):
-            pairs = _pairs(space, ritz, limits, products)
-            if spent or full or pairs.converged:
-                return pairs
+            errors = _errors(space, ritz, limits)
+            if spent or full or errors.converged:
+                return _pairs(space, ritz, errors, products)
         explored += worst is None
         index = min(limits.num, len(ritz.values) - 1) if worst is None else worst
         queue = [_residual(space, ritz, index)]
@@ -152,11 +158,13 @@ def _least_settled(space: Space, ritz: Ritz, limits: Limits) -> int | None:
     """The wanted pair whose bound is furthest above its tolerance, or None; residuals from the small matrices.
 
     |A x - theta x|^2 = s^T (AQ)^T(AQ) s - theta^2 loses half the digits, which is enough to choose a direction:
-    whether the pairs have converged is decided on true residuals.
+    whether the pairs have converged is decided on true residuals, and asked of them where nothing but rounding is left.
     """
     num = min(limits.num, len(ritz.values))
     s = ritz.weights[:, :num]
     squares = np.einsum("ik,ij,jk->k", s, space.squared, s) - ritz.values[:num] ** 2
+    if squares.max() <= NOISE * limits.eps * ritz.values[:num].max() ** 2 and _errors(space, ritz, limits).converged:
+        return None if num == limits.num else num - 1
     bounds = _bounds(ritz.values, np.sqrt(np.maximum(squares, 0)), limits)
     with np.errstate(over="ignore"):
         excess = bounds / limits.allowed(ritz.values)[:num]
@@ -181,14 +189,30 @@ def _bounds(values: np.ndarray, norms: np.ndarray, limits: Limits) -> np.ndarray
     return bounds + rounding
 
 
-def _pairs(space: Space, ritz: Ritz, limits: Limits, products: int) -> Pairs:
+class _Errors(NamedTuple):
+    """Of the `keep` top pairs: the norms of their true residuals, and bounds."""
+
+    residuals: np.ndarray
+    bounds: np.ndarray
+    converged: bool
+
+
+def _errors(space: Space, ritz: Ritz, limits: Limits) -> _Errors:
     keep, num = min(limits.keep, len(ritz.values)), limits.num
-    residuals = [_residual(space, ritz, i) for i in range(keep)]
-    norms = np.array([float(r @ r) ** 0.5 for r in residuals])
+    norms = np.array([_norm(_residual(space, ritz, i)) for i in range(keep)])  # one at a time, for memory
     bounds = np.concatenate([_bounds(ritz.values, norms[:num], limits), norms[num:]])
-    converged = keep >= num and bool(np.all(bounds[:num] <= limits.allowed(ritz.values)[:num]))
+    return _Errors(norms, bounds, keep >= num and bool(np.all(bounds[:num] <= limits.allowed(ritz.values)[:num])))
+
+
+def _norm(v: Vector) -> float:
+    return float(v @ v) ** 0.5
+
+
+def _pairs(space: Space, ritz: Ritz, errors: _Errors, products: int) -> Pairs:
+    keep = len(errors.bounds)
+    space.images.rotate(ritz.weights[:, :0])  # their memory may be given back before the vectors take theirs
     vectors = [space.basis.combine(ritz.weights[:, i]) for i in range(keep)]
-    return Pairs(ritz.values[:keep], vectors, norms, bounds, products, converged)
+    return Pairs(ritz.values[:keep], vectors, errors.residuals, errors.bounds, products, errors.converged)
 
 
 def _restarted(space: Space, ritz: Ritz, limits: Limits) -> Space:

@@ -1,5 +1,6 @@
 """The monitor of an optax loop over any pytree model: plain functions, equinox, flax."""
 
+import math
 import os
 import time
 import warnings
@@ -142,7 +143,10 @@ class JaxMonitor:
             The reading, or None where nothing was measured: it is not time, or the learning rate is 0.
         """
         self._step += 1
-        if not self._spacing(self._clock() - self._since).due(self._step):
+        spacing = self._spacing()
+        if self._step < spacing.last_step + spacing.every and spacing.num:  # without a look at the clock
+            return None
+        if not spacing.due(self._step, more=self._clock() - self._since):
             return None
         if stands_still(self._optimiser, opt_state):
             return None
@@ -152,7 +156,7 @@ class JaxMonitor:
     def measure(self, params: PyTree, opt_state: PyTree = None) -> Reading:
         """Measure now, whatever the budget says; at most once a step."""
         begun = self._clock()
-        spacing = self._spacing(begun - self._since)
+        spacing = self._spacing().trained(begun - self._since)
         values, errors, rates = self._measured(params, opt_state)
         expected = None
         if spacing.num == 0 and spacing.budget is not None:  # once more, compiled and warm: what the next will cost
@@ -179,11 +183,10 @@ class JaxMonitor:
         """Write the history as a picture."""
         save_picture(self._history, path)
 
-    def _spacing(self, seconds: float) -> Spacing:
-        """The spacing so far and that much more training."""
+    def _spacing(self) -> Spacing:
         spacing = self._history.spacing
         assert spacing is not None
-        return spacing.trained(seconds)
+        return spacing
 
     def _measured(self, model: PyTree, opt_state: PyTree) -> tuple[dict[str, Any], dict[str, Any], Any]:
         point = self._point(model, opt_state)
@@ -192,18 +195,22 @@ class JaxMonitor:
             check_mean_loss(point.loss, point.params, point.probe)
         values: dict[str, Any] = {"probe_loss": float(mean_loss(point.loss, point.params, point.probe))}
         errors: dict[str, Any] = {}
+        broken = "" if math.isfinite(values["probe_loss"]) else f"loss must be finite; got {values['probe_loss']}."
         for i, measure in enumerate(self._measures):
             try:
                 found = measure(point._replace(key=jax.random.fold_in(point.key, i)), self._memories[i])
-            except NonFiniteError:
+            except NonFiniteError as error:
                 if first:
                     raise
+                broken = broken or str(error)
                 self._memories[i] = None  # a run that diverges is a result
                 values["normalised_sharpness"] = float("nan")
                 continue
             values |= found.values
             errors |= found.errors
             self._memories[i] = found.memory
+        if broken:
+            warnings.warn(f"step {self._step}: {broken}", EdgeWarning, stacklevel=4)
         return values, errors, point.rates
 
     def _point(self, model: PyTree, opt_state: PyTree) -> Point:

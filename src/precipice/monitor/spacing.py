@@ -33,11 +33,11 @@ def first_step(every: int, *, adaptive: bool, first: int | None = None) -> int:
 class Spacing:
     """The rule and the times so far; pure, so that it is tested with made-up clocks.
 
-    The first measurement compiles and allocates: its time is `setup_seconds`, reported and not counted against the
-    budget. Where a repeat has shown what one costs (`expected` of `measured`), the budget holds from the start; else
-    the second is due `every` steps later and shows it. From then on a measurement is due as soon as all counted ones
-    and the next, at the largest of the last cost and the mean, fit into ``budget * training_seconds``.
-    A measurement that proves dearer than foreseen is repaid by a longer wait.
+    The first measurement begins cold (it may compile and allocate): its time is the set-up. A later one is due as soon
+    as all of them and the next, at the larger of its expected cost and the mean, fit into
+    ``budget * training_seconds``. The set-up counts there too, but never more than the others together: half of the
+    budget pays it off, and the second measurement need not wait for all of it. Set-up included, the budget is kept
+    from ``2 setup_seconds/budget`` seconds of training on. What proves dearer than foreseen is repaid by waiting.
 
     Args:
         budget: allowed seconds of measuring a second of training, as 0.05; None measures every `every` steps.
@@ -45,22 +45,23 @@ class Spacing:
         first: no measurement before this step.
         training_seconds: of training, measurements left out.
         measuring_seconds: of measurements, the first left out.
-        setup_seconds: of the first measurement.
-        last_seconds: of the last one.
+        setup_seconds: of the first measurement, and of what was prepared before it.
+        last_seconds: what the next one is expected to cost, by the last one.
         num: measurements so far.
         last_step: step of the last one.
-        known: whether `last_seconds` tells what the next one costs.
 
     Raises:
         InputError: a budget outside (0, 1), `every` below 1.
 
     Example:
-        >>> spacing = Spacing(0.1, every=10).measured(0, seconds=7.0).trained(1.0)
-        >>> spacing.due(9), spacing.due(10)
+        >>> spacing = Spacing(0.1, every=10).measured(0, seconds=7.0, expected=0.2)
+        >>> spacing.needed_seconds  # of training: 0.2 ahead, and as much of the set-up
+        4.0
+        >>> spacing.due(10, more=3.9), spacing.due(10, more=4.1)
         (False, True)
-        >>> spacing = spacing.measured(10, seconds=0.2).trained(2.0)  # 3 s trained; 0.2 spent + 0.2 ahead > 0.3
-        >>> spacing.due(30), spacing.trained(1.0).due(40), spacing.overhead
-        (False, True, 0.06666666666666667)
+        >>> spacing = spacing.trained(4.1).measured(10, seconds=0.2).trained(3.9)
+        >>> spacing.due(30), spacing.due(40, more=0.1), spacing.overhead
+        (False, True, 0.025)
     """
 
     budget: float | None = 0.05
@@ -72,7 +73,6 @@ class Spacing:
     last_seconds: float = 0.0
     num: int = 0
     last_step: int = 0
-    known: bool = False
 
     def __post_init__(self):
         if self.budget is not None:
@@ -98,34 +98,45 @@ class Spacing:
         first = self.num == 0
         return replace(
             self,
-            setup_seconds=seconds if first else self.setup_seconds,
+            setup_seconds=self.setup_seconds + (seconds if first else 0.0),
             measuring_seconds=self.measuring_seconds + (0.0 if first else seconds),
             last_seconds=seconds if expected is None else expected,
-            known=not first or expected is not None,
             num=self.num + 1,
             last_step=step,
         )
 
-    def due(self, step: int) -> bool:
-        """Whether to measure at `step`, before it is taken. Costs a few comparisons."""
+    def due(self, step: int, *, more: float = 0.0) -> bool:
+        """Whether to measure at `step`, before it is taken, after `more` seconds of training. A few comparisons."""
         if self.num == 0:
             return step >= self.first
         if step - self.last_step < self.every:
             return False
-        if not self.known or self.budget is None:
-            return True
-        return self.measuring_seconds + self.expected_seconds <= self.budget * self.training_seconds
+        return self.budget is None or self.training_seconds + more >= self.needed_seconds
 
     @property
     def expected_seconds(self) -> float:
-        """What the next measurement will cost: the larger of the last cost and the mean, the first left out."""
+        """What the next one will cost: the larger of what is expected of it and the mean, the first left out."""
         counted = max(self.num - 1, 1)
         return max(self.last_seconds, self.measuring_seconds / counted)
+
+    @property
+    def needed_seconds(self) -> float:
+        """The seconds of training at which the next measurement fits into the budget; 0 without a budget."""
+        if self.budget is None:
+            return 0.0
+        spent = self.measuring_seconds + self.expected_seconds
+        return (spent + min(self.setup_seconds, spent)) / self.budget
 
     @property
     def overhead(self) -> float:
         """Seconds of measuring (set-up left out) a second of training; NaN before any."""
         return self.measuring_seconds / self.training_seconds if self.training_seconds > 0 else math.nan
+
+    @property
+    def total_overhead(self) -> float:
+        """The same with the set-up."""
+        spent = self.setup_seconds + self.measuring_seconds
+        return spent / self.training_seconds if self.training_seconds > 0 else math.nan
 
     def next_step(self, step: int) -> int:
         """The step at which the next measurement is due if training goes on at its mean speed since step 0.
@@ -136,7 +147,7 @@ class Spacing:
         soonest = self.last_step + self.every
         if self.num == 0:
             return max(step, self.first)
-        if not self.known or self.budget is None or not (step and self.training_seconds):
+        if not (step and self.training_seconds):
             return max(step, soonest)
-        missing = (self.measuring_seconds + self.expected_seconds) / self.budget - self.training_seconds
+        missing = self.needed_seconds - self.training_seconds
         return max(step + math.ceil(max(missing, 0.0) * step / self.training_seconds), soonest)

@@ -11,6 +11,9 @@ from precipice.monitor.phase import phase, with_error
 if TYPE_CHECKING:
     from rich.table import Table
 
+CHEAPER = "a smaller probe set, a wider rtol, fewer samples of the trace"
+"""What makes a measurement shorter, in any loop."""
+
 _SHOWN = (
     ("preconditioned_sharpness", "preconditioned sharpness", "meets the edge"),
     ("sharpness", "sharpness", "largest algebraic Hessian eigenvalue"),
@@ -88,4 +91,9 @@ def _times(history: History) -> list[tuple[str, str, str]]:
         return []
     budget = "" if spacing.budget is None else f" (budget {100 * spacing.budget:.3g} %)"
     note = f"{spacing.num} measurements; set-up {spacing.setup_seconds:.2g} s not counted"
-    return [("overhead", f"{100 * spacing.overhead:.2g} %{budget}", note)]
+    rows = [("overhead", f"{100 * spacing.overhead:.2g} %{budget}", note)]
+    if spacing.budget is not None and spacing.total_overhead > spacing.budget:
+        spent = spacing.setup_seconds + spacing.measuring_seconds
+        until = f"a training of {spent / spacing.budget:.2g} s pays for it; cheaper: {CHEAPER}"
+        rows.append(("overhead with set-up", f"{100 * spacing.total_overhead:.2g} %", until))
+    return rows

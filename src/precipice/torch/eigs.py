@@ -44,6 +44,7 @@ def eigs(
     starts: int | None = None,
     explore: int = 3,
     seed: int = 0,
+    basis: int | None = None,
 ) -> Eigs:
     """The `num` largest (or smallest) *algebraic* eigenpairs of a symmetric operator, to a relative tolerance.
 
@@ -61,6 +62,8 @@ def eigs(
         starts: random vectors to begin with beside `start`; 0 only with `start`.
         explore: products spent on the runner-up once the wanted pairs have converged.
         seed: of the random vectors, which leave the global generators alone; the same on all ranks.
+        basis: vectors that are held at most, each with its image, and at least keep + 2: a full basis is cut back to
+            its best Ritz vectors. None for 40 (200 up to 400 rows), or 3 keep + 10 if that is more.
 
     Raises:
         InputError: num, keep, rtol, max_products, starts or end out of range.
@@ -75,7 +78,7 @@ def eigs(
         [3.0, 1.0]
     """
     keep = num if keep is None else keep
-    _check(op, num, keep, rtol, max_products, end)
+    _check(op, num, keep, rtol, max_products, end, basis)
     if starts is None:
         starts = num if start is None and op.size <= 1000 else 1
     at_least("starts", starts, 0 if start is not None else 1)
@@ -95,7 +98,7 @@ def eigs(
     queue[:1] = [_towards(vector, getattr(op, "gradient", None)) for vector in queue[:1]]
     if start is not None:
         queue = [*start.to(op.device, op.dtype), *queue]
-    limits = Limits(num, keep, rtol, max_products, explore, op.size, float(torch.finfo(op.dtype).eps))
+    limits = Limits(num, keep, rtol, max_products, explore, op.size, float(torch.finfo(op.dtype).eps), basis)
     pairs = top_pairs(
         product,
         queue,
@@ -107,7 +110,7 @@ def eigs(
     return Eigs(sign * pairs.values, vectors, pairs.residuals, pairs.bounds, pairs.num_products, pairs.converged)
 
 
-def _check(op: Operator, num: int, keep: int, rtol: float, max_products: int, end: str) -> None:
+def _check(op: Operator, num: int, keep: int, rtol: float, max_products: int, end: str, basis: int | None) -> None:
     at_least("num", num, 1)
     at_most("num", num, op.size, "the size of the operator")
     at_least("keep", keep, num)
@@ -115,6 +118,8 @@ def _check(op: Operator, num: int, keep: int, rtol: float, max_products: int, en
     positive("rtol", rtol)
     at_least("max_products", max_products, keep)
     one_of("end", end, ("largest", "smallest"))
+    if basis is not None:
+        at_least("basis", basis, 1)
 
 
 def _towards(random: torch.Tensor, direction: torch.Tensor | None) -> torch.Tensor:

@@ -1,8 +1,9 @@
 """The Gauss-Newton matrix J^T H_out J of a model's mean loss, as products with vectors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from precipice._checks import InputError
@@ -20,6 +21,34 @@ class _Graph(NamedTuple):
     pulled: list[torch.Tensor]
     free: torch.Tensor
     slope: torch.Tensor
+
+    @property
+    def flat(self) -> bool:
+        """Whether every product is zero: the outputs do not depend on the parameters, or the criterion is linear."""
+        return not (any(p.requires_grad for p in self.pulled) and self.slope.requires_grad)
+
+    def pushed(self, v: Sequence[torch.Tensor]) -> torch.Tensor:
+        """J v."""
+        pairs = [(p, u) for p, u in zip(self.pulled, v, strict=True) if p.requires_grad]
+        return _grad([p for p, _ in pairs], [self.cotangent], [u for _, u in pairs], True, False)[0]
+
+    def curved(self, moved: torch.Tensor) -> torch.Tensor:
+        """H_out J v from J v."""
+        return _grad([self.slope], [self.free], [moved], True, False)[0]
+
+
+class Forms(NamedTuple):
+    """What `GaussNewton.forms` gives.
+
+    Args:
+        own: [m], v_i^T G v_i.
+        sampled: [num], s_j^T G s_j.
+        mixed: [m, num], v_i^T G s_j.
+    """
+
+    own: np.ndarray
+    sampled: np.ndarray
+    mixed: np.ndarray
 
 
 class GaussNewton:
@@ -53,19 +82,51 @@ class GaussNewton:
         self.objective, self.keep_graph = objective, keep_graph
         self.size, self.dtype, self.device = objective.size, objective.dtype, objective.device
         self._criterion = objective.loss.criterion
-        chunks = range(len(objective.chunks))
-        self._graphs = [self._graph(index) for index in chunks] if keep_graph else []
+        self._graphs: list[_Graph] = []
 
     def mv(self, v: torch.Tensor) -> torch.Tensor:
         """G v for a flat vector."""
         parts, inside = self.objective.split(v), self.objective.inside
         if self.keep_graph:
+            if not self._graphs:
+                self._graphs = [self._graph(index) for index in range(len(self.objective.chunks))]
             total = inside(lambda _: self._summed(self._graphs, self.objective.chunks, parts))
         else:
             total = torch.zeros_like(v)
             for index, chunk in enumerate(self.objective.chunks):
                 total += inside(lambda _, i=index, c=chunk: self._summed([self._graph(i)], [c], parts))
         return self.objective.ranks.sum_tensor(total)
+
+    def forms(self, vectors: Sequence[torch.Tensor], signs: Callable[[int], torch.Tensor], num: int) -> Forms:
+        """v_i^T G v_i of some vectors, s_j^T G s_j and v_i^T G s_j of others.
+
+        All are inner products of J v and H_out J s, so that a vector costs two backward passes in place of three, and
+        as all are known in advance, each chunk's graph is built once and given back.
+
+        Args:
+            vectors: v_i, flat.
+            signs: s_j by its number.
+            num: of them.
+        """
+        own, sampled, mixed = np.zeros(len(vectors)), np.zeros(num), np.zeros((len(vectors), num))
+        split = self.objective.split
+        for index, chunk in enumerate(self.objective.chunks):
+
+            def add(graph: _Graph, w: float = chunk.weight) -> None:
+                if graph.flat:
+                    return
+                moved = [graph.pushed(split(v)) for v in vectors]
+                own[:] += [w * _dot(m, graph.curved(m)) for m in moved]
+                for j in range(num):
+                    pushed = graph.pushed(split(signs(j)))
+                    curved = graph.curved(pushed)
+                    sampled[j] += w * _dot(pushed, curved)
+                    mixed[:, j] += [w * _dot(m, curved) for m in moved]
+
+            self.objective.inside(lambda _, i=index, f=add: f(self._graph(i)))
+        whole = self.objective.ranks.sum_tensor(torch.from_numpy(np.concatenate([own, sampled, mixed.reshape(-1)])))
+        parts = np.split(whole.cpu().numpy(), [len(own), len(own) + num])
+        return Forms(parts[0], parts[1], parts[2].reshape(mixed.shape))
 
     def _summed(self, graphs: Sequence[_Graph], chunks: Sequence[Chunk], v: list[torch.Tensor]) -> torch.Tensor:
         total = torch.zeros(self.size, dtype=self.dtype, device=self.device)
@@ -86,9 +147,11 @@ class GaussNewton:
 
 
 def _product(graph: _Graph, objective: Objective, v: list[torch.Tensor]) -> list[torch.Tensor]:
-    pairs = [(p, u) for p, u in zip(graph.pulled, v, strict=True) if p.requires_grad]
-    if not pairs or not graph.slope.requires_grad:
+    if graph.flat:
         return [torch.zeros_like(u) for u in v]
-    moved = _grad([p for p, _ in pairs], [graph.cotangent], [u for _, u in pairs], True, False)  # J v
-    curved = _grad([graph.slope], [graph.free], moved, True, False)  # H_out J v
-    return _grad([graph.outputs], objective.params, curved, True, False)
+    curved = graph.curved(graph.pushed(v))
+    return _grad([graph.outputs], objective.params, [curved], True, False)
+
+
+def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a * b).sum(dtype=torch.float64))

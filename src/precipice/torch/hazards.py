@@ -40,15 +40,22 @@ class _Watch(TorchDispatchMode):
         return out
 
 
-def check_forward(loss: Callable[[], torch.Tensor], dropout: str | None) -> bool:
-    """Run `loss` once and refuse what could not be differentiated twice rightly; whether it drew random numbers.
+_ONCE = {"EmbeddingBagBackward0": "EmbeddingBag (use nn.Embedding and a mean or sum over the bag)"}
+"""Nodes of a graph whose own derivative PyTorch does not have."""
+
+
+def check_forward(loss: Callable[[], torch.Tensor], dropout: str | None) -> tuple[bool, int]:
+    """Run `loss` once and refuse what could not be differentiated twice rightly.
+
+    Returns:
+        Whether it drew random numbers, and the bytes that its graph holds for the backward pass.
 
     Raises:
         InputError: see the module's table.
         NonFiniteError: the loss is NaN or infinite.
     """
-    watch = _Watch()
-    with watch:
+    watch, kept = _Watch(), {}
+    with watch, torch.autograd.graph.saved_tensors_hooks(lambda t: _noted(t, kept), lambda t: t):
         value = loss()
     if not math.isfinite(float(value.detach())):
         raise NonFiniteError(f"loss must be finite; got {float(value.detach())} (check parameters and data).")
@@ -58,12 +65,23 @@ def check_forward(loss: Callable[[], torch.Tensor], dropout: str | None) -> bool
             f"loss must be computed in full precision in a measurement; got half precision from {watch.half} (open "
             "autocast around the training step, not inside the loss or the model)."
         )
-    if any(name == "CheckpointFunctionBackward" for name in _nodes(value)):
+    nodes = set(_nodes(value))
+    for node in nodes & _ONCE.keys():
+        raise InputError(f"model must have a second derivative; got {_ONCE[node]}.")
+    if "CheckpointFunctionBackward" in nodes:
         raise InputError(
             "checkpointing must not be reentrant, since its second derivative is silently zero; got use_reentrant=True "
             "(pass use_reentrant=False)."
         )
-    return watch.random is not None
+    return watch.random is not None, sum(kept.values())
+
+
+def _noted(tensor: torch.Tensor, kept: dict[int, int]) -> torch.Tensor:
+    """The tensor, its storage's bytes written down; leaves, which are there anyway, left out."""
+    if not (tensor.is_leaf and tensor.requires_grad) and tensor.layout == torch.strided:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+    return tensor
 
 
 def _check_random(drew: str | None, dropout: str | None) -> None:

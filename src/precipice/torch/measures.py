@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
 from precipice.monitor import trace_noise_kernel_norm
 from precipice.torch import batch_measures
@@ -19,8 +20,8 @@ from precipice.torch.critical import next_update
 from precipice.torch.hessian import Operator
 from precipice.torch.losses import OutputLoss
 from precipice.torch.moment import Found, Moment
-from precipice.torch.operators import Block, Scaled
-from precipice.torch.traces import part_traces, trace
+from precipice.torch.operators import Block, Scaled, root_of
+from precipice.torch.traces import gauss_newton_samples, part_traces, trace
 
 Measure = Callable[[Moment], Found]
 """A measure of the monitor."""
@@ -46,9 +47,10 @@ def normalised_sharpness(moment: Moment) -> Found:
     reported too. Of an adaptive optimiser with one edge, `preconditioned_sharpness` is edge times it.
     """
     rule = moment.rule
-    if moment.uniform and not rule.adaptive:
-        plain, scale = sharpness(moment), float(rule.scale[0])
-        value = (plain.values["sharpness"] + float(rule.decay[0])) * scale
+    if rule.uniform:
+        plain, first = sharpness(moment), rule.entries[0]
+        scale = 1 / first.edge
+        value = (plain.values["sharpness"] + first.decay) * scale
         return Found(
             {**plain.values, "normalised_sharpness": value},
             {**plain.errors, "normalised_sharpness": plain.errors["sharpness"] * scale},
@@ -69,7 +71,7 @@ def _preconditioned(moment: Moment, value: float, bound: float) -> Found:
         (edge,) = edges
         value, bound = value * edge, bound * edge
     else:
-        op = Scaled(moment.hessian, moment.rule.metric, moment.rule.decay.to(moment.objective.dtype))
+        op = Scaled(moment.hessian, moment.rule.metric, moment.rule.decay)
         found = moment.eigs("preconditioned hessian", op)
         value, bound = float(found.values[0]), float(found.bounds[0])
     return Found({"preconditioned_sharpness": value}, {"preconditioned_sharpness": bound})
@@ -87,9 +89,9 @@ def group_sharpness(moment: Moment) -> Found:
 
 def _blocks(moment: Moment, name: str, op: Operator) -> Found:
     """The largest eigenvalue of each group's block; NaN for a group that holds none of the measured parameters."""
-    found = []
+    found, groups = [], moment.rule.groups
     for index in range(len(moment.rule.rates)):
-        indices = (moment.rule.groups == index).nonzero()[:, 0]
+        indices = torch.arange(op.size) if groups is None else (groups == index).nonzero()[:, 0]
         found.append(moment.eigs(f"{name} {index}", Block(op, indices)) if len(indices) else None)
     values = [float(f.values[0]) if f else np.nan for f in found]
     bounds = [float(f.bounds[0]) if f else np.nan for f in found]
@@ -124,15 +126,7 @@ def noise_kernel_norm(moment: Moment) -> Found:
     exactly, random signs sample the rest.
     """
     rule, setting = moment.rule, moment.setting
-    split = isinstance(moment.objective.loss, OutputLoss)
-    op = Scaled(moment.gauss_newton if split else moment.hessian, rule.metric)
-    vectors = moment.memory.vectors.get("hessian" if moment.uniform and not rule.adaptive else "scaled hessian")
-    accuracy = moment.accuracy
-    seed = accuracy.seed + moment.memory.counts.get("trace", 0)
-    moment.memory.counts["trace"] = moment.memory.counts.get("trace", 0) + 1
-    samples = part_traces(
-        op, rule.groups, num_parts=len(rule.rates), num=accuracy.num_samples, seed=seed, deflate=vectors
-    )
+    split, samples = isinstance(moment.objective.loss, OutputLoss), _trace_samples(moment)
     samples = samples * [float(rates.lr > 0) for rates in rule.rates]  # exactly 0 where the group stands still
     sizes: Any = {name: getattr(setting, name) for name in ("batch_size", "num_outputs", "num_training")}
     norms = [trace_noise_kernel_norm(row, rule.rates, **sizes) for row in samples]
@@ -143,6 +137,20 @@ def noise_kernel_norm(moment: Moment) -> Found:
     if not rule.adaptive:
         values[whole], errors[whole] = float(means.sum()), float(_sem(samples.sum(1)))
     return Found(values, errors)
+
+
+def _trace_samples(moment: Moment) -> np.ndarray:
+    """[num_samples, groups] of the trace's shares; see `part_traces`."""
+    rule, accuracy, memory = moment.rule, moment.accuracy, moment.memory
+    vectors = memory.vectors.get("hessian" if rule.uniform else "scaled hessian")
+    number = memory.counts.get("trace", 0)
+    memory.counts["trace"] = number + 1
+    options: Any = {"num": accuracy.num_samples, "seed": accuracy.seed + number, "deflate": vectors}
+    split, groups = isinstance(moment.objective.loss, OutputLoss), rule.groups
+    if split and groups is None:
+        return gauss_newton_samples(moment.gauss_newton, root_of(rule.metric, moment.gauss_newton), **options)
+    op = Scaled(moment.gauss_newton if split else moment.hessian, rule.metric)
+    return part_traces(op, groups, num_parts=len(rule.rates), **options)
 
 
 def batch_sharpness(moment: Moment) -> Found:

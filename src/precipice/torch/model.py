@@ -44,8 +44,14 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
-def parts(model: nn.Module, dtype: torch.dtype) -> Parts:
+def parts(model: nn.Module, dtype: torch.dtype, *, copied: bool = True) -> Parts:
     """Copies of the model's tensors, cast to `dtype` where they are floating-point numbers.
+
+    Args:
+        model: whose.
+        dtype: of the measurement.
+        copied: False shares the memory of tensors that have this precision already: they must not change while the
+            parts are in use.
 
     Raises:
         InputError: nothing requires a gradient, or there are parameters without values (lazy, meta), of complex numbers
@@ -54,9 +60,9 @@ def parts(model: nn.Module, dtype: torch.dtype) -> Parts:
     named = dict(model.named_parameters())
     _check(named)
     return Parts(
-        {name: _copy(p, dtype).requires_grad_() for name, p in named.items() if p.requires_grad},
-        {name: _copy(p, dtype) for name, p in named.items() if not p.requires_grad},
-        {name: _copy(b, dtype) for name, b in model.named_buffers()},
+        {name: _detached(p, dtype, copied).requires_grad_() for name, p in named.items() if p.requires_grad},
+        {name: _detached(p, dtype, copied) for name, p in named.items() if not p.requires_grad},
+        {name: _detached(b, dtype, copied) for name, b in model.named_buffers()},
     )
 
 
@@ -89,5 +95,6 @@ def _check(named: dict[str, Any]) -> None:
         raise InputError(f"model must lie on one device; got parameters on {' and '.join(devices)}.")
 
 
-def _copy(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    return tensor.detach().to(dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
+def _detached(tensor: torch.Tensor, dtype: torch.dtype, copied: bool) -> torch.Tensor:
+    copied = copied or tensor.is_inference()  # which could never be differentiated
+    return tensor.detach().to(dtype if tensor.is_floating_point() else tensor.dtype, copy=copied)

@@ -1,5 +1,6 @@
 """One moment of a training: what the monitor's measures read, and the vectors that they begin with next time."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from precipice._checks import whole
 from precipice.measures.trackers import EXPLORE, EXPLORE_EVERY, GUARD
 from precipice.monitor import Setting
 from precipice.torch.eigs import Eigs, eigs
@@ -15,6 +17,11 @@ from precipice.torch.hessian import Hessian, Operator
 from precipice.torch.objective import Objective
 from precipice.torch.operators import Scaled
 from precipice.torch.optimizer import Rule
+from precipice.torch.plan import Plan, make_plan
+from precipice.torch.probe import Chunk
+
+WARM_PRODUCTS = 10
+"""What a solve is expected to take that begins with the vectors of an earlier one."""
 
 
 class Found(NamedTuple):
@@ -26,11 +33,21 @@ class Found(NamedTuple):
 
 @dataclass
 class Memory:
-    """What measurements leave for the next one: top vectors by the operator's name, and plain numbers."""
+    """What measurements leave for the next one: top vectors by the operator's name, plain numbers, how memory is spent.
+
+    Args:
+        vectors: [keep, size] by the operator's name.
+        counts: of solves, samples and warnings.
+        numbers: such as the last critical learning rate.
+        plan: None before the first measurement.
+        pieces: the probe set as the plan regroups it; None where its batches stay as they are.
+    """
 
     vectors: dict[str, torch.Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     numbers: dict[str, float] = field(default_factory=dict)
+    plan: Plan | None = None
+    pieces: list[Chunk] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,23 +59,30 @@ class Accuracy:
         rtol: asked relative error of each.
         max_products: budget of each solve.
         num_samples: of traces.
-        keep_graph: see `Hessian`.
+        keep_graph: see `Hessian`; None keeps graphs where the memory of a training step allows it (`plan.py`).
         seed: of all random vectors.
+        basis: vectors of the solver's basis at most, each with its image: 2 x basis times the memory of the parameters.
+            None takes 6 to 12, as the memory of a training step allows; fewer than 6 take more products.
     """
 
     num: int = 1
     rtol: float = 1e-4
     max_products: int = 100
     num_samples: int = 4
-    keep_graph: bool = True
+    keep_graph: bool | None = None
     seed: int = 0
+    basis: int | None = None
+
+    def __post_init__(self):
+        if self.basis is not None:
+            whole("basis", self.basis, 4)
 
 
 class Moment:
     """A model, its loss and its optimiser at one step; operators are built when a measure first asks for them.
 
     Args:
-        objective: the loss at this moment.
+        objective: the loss at this moment, on the probe set's batches.
         rule: the optimiser at this moment.
         optimizer: itself.
         setting: of the monitor.
@@ -77,27 +101,37 @@ class Moment:
     ):
         self.objective, self.rule, self.optimizer = objective, rule, optimizer
         self.setting, self.memory, self.accuracy = setting, memory, accuracy
+        self.spared_seconds = 0.0  # what the cold solves among this moment's took beyond warm ones
         self._solved: dict[str, Eigs] = {}
+        self.plan = self._planned()
+        together = memory.pieces is not None and not objective.mixes_examples
+        self._pieces = objective.with_chunks(memory.pieces) if together and memory.pieces else objective
+
+    def _planned(self) -> Plan:
+        """Made once: what passes through the model together should not change from measurement to measurement."""
+        memory, objective, asked = self.memory, self.objective, self.accuracy
+        if memory.plan is None:
+            memory.plan = make_plan(objective, self.optimizer, keep_graph=asked.keep_graph, basis=asked.basis)
+            regrouped = objective.regrouped(memory.plan.rows)
+            memory.pieces = None if regrouped is None else regrouped.chunks
+        return memory.plan
 
     @cached_property
     def hessian(self) -> Hessian:
         """The Hessian of the loss."""
-        return Hessian(self.objective, keep_graph=self.accuracy.keep_graph)
+        return Hessian(self._pieces, keep_graph=self.plan.keep_graph)
 
     @cached_property
     def gauss_newton(self) -> GaussNewton:
-        """The Gauss-Newton matrix of the loss."""
-        return GaussNewton(self.objective, keep_graph=self.accuracy.keep_graph)
+        """The Gauss-Newton matrix of the loss. The Hessian's graphs are given back, so that those of one are held."""
+        if "hessian" in self.__dict__:
+            self.hessian.release()
+        return GaussNewton(self._pieces, keep_graph=self.plan.keep_graph)
 
     @cached_property
     def scaled_hessian(self) -> Scaled:
         """The operator whose largest eigenvalue is 1 at the optimiser's edge."""
-        return Scaled(self.hessian, self.rule.scale, self.rule.decay.to(self.objective.dtype))
-
-    @property
-    def uniform(self) -> bool:
-        """Whether all moving parameters have one edge, no preconditioner, one decay, and none stands still."""
-        return bool((self.rule.scale == self.rule.scale[0]).all() and (self.rule.decay == self.rule.decay[0]).all())
+        return Scaled(self.hessian, self.rule.scale, self.rule.decay)
 
     def eigs(self, name: str, op: Operator, *, num: int | None = None, end: Any = "largest") -> Eigs:
         """`eigs` from the vectors of the last measurement of this name; solved once a moment.
@@ -112,6 +146,7 @@ class Moment:
     def _solve(self, name: str, op: Operator, num: int, end: Any) -> Eigs:
         before, start = self.memory.counts.get(name, 0), self.memory.vectors.get(name)
         exploring, keep = before % EXPLORE_EVERY == 0, min(num + GUARD, op.size)
+        begun = time.perf_counter()
         found = eigs(
             op,
             num=num,
@@ -122,7 +157,10 @@ class Moment:
             start=start,
             starts=None if exploring or start is None else 0,
             explore=EXPLORE if exploring else 0,
+            basis=max(self.plan.basis, keep + 4) if self.accuracy.basis is None else self.accuracy.basis,
             seed=self.accuracy.seed + before,
         )
+        if start is None:
+            self.spared_seconds += (time.perf_counter() - begun) * max(0.0, 1 - WARM_PRODUCTS / found.num_products)
         self.memory.vectors[name], self.memory.counts[name] = found.vectors, before + 1
         return found

@@ -109,6 +109,7 @@ class Monitor:
         weight: Callable[[Any], float] = num_examples,
         chunk: int | None = None,
     ):
+        begun = time.perf_counter()
         if not measures:
             raise InputError("measures must hold at least one function; got none.")
         self._optimizer = plain_optimizer(optimizer)
@@ -123,21 +124,22 @@ class Monitor:
         self._lines = default_lines(setting) if lines is None else tuple(lines)
         self._adaptive = type(self._optimizer).__name__ in ADAPTIVE
         first = first_step(every, adaptive=self._adaptive, first=first)
-        self._history = History(setting, spacing=Spacing(budget, every, first))
         self._steps, self._clock = 0, time.perf_counter()
+        self._now = self._clock  # of the last step: the time since `_clock` is training that is not counted yet
+        spacing = Spacing(budget, every, first, setup_seconds=self._clock - begun)
+        self._history = History(setting, spacing=spacing)
 
     @property
     def history(self) -> History:
         """All readings so far; ``.dataset()`` makes a labelled dataset of them, ``.save(path)`` a store."""
-        return self._history
+        return replace(self._history, spacing=self._spacing.trained(self._now - self._clock))
 
     def step(self) -> None:
-        """Count one step of the optimiser, and measure if it is time. Costs some microseconds where it is not."""
+        """Count one step of the optimiser, and measure if it is time. Costs about a microsecond where it is not."""
         self._steps += 1
-        self._count_time()
+        self._now = time.perf_counter()
         if self._is_due() and is_ready(self._optimizer):
             self.measure()
-        self._clock = time.perf_counter()
 
     def measure(self) -> Reading:
         """Measure now, whatever the budget says; of two readings at one step the later one stays.
@@ -146,32 +148,33 @@ class Monitor:
             InputError: as the constructor; before an adaptive optimiser's first step.
         """
         self._wait()
-        self._count_time()
         start = time.perf_counter()
-        rates, values, errors = self._found()
+        rates, values, errors, spared = self._found()
         self._wait()
-        spacing = self._spacing.measured(self._steps, seconds=time.perf_counter() - start)
+        took = time.perf_counter() - start
+        trained = self._spacing.trained(start - self._clock)
+        spacing = trained.measured(self._steps, seconds=took, expected=max(took - spared, 0.0))
         seconds = spacing.setup_seconds + spacing.measuring_seconds
         reading = Reading(self._steps, rates, values, errors, spacing.training_seconds, seconds)
         earlier = tuple(r for r in self._history.readings if r.step < self._steps)
         self._history = replace(self._history, readings=(*earlier, reading), spacing=spacing)
         self._tell(reading)
-        self._clock = time.perf_counter()
+        self._clock = self._now = time.perf_counter()
         return reading
 
     def advice(self) -> tuple[Advice, ...]:
         """What follows from the readings: learning rates and batch sizes, each with its reason and caveat."""
-        return advice(self._history)
+        return advice(self.history)
 
     def summary(self) -> None:
         """Print a table of where the training is."""
-        print_summary(self._history)
+        print_summary(self.history)
 
     def plot(self, path: str | os.PathLike | None = None) -> "Figure":
         """The readings over the steps as a figure, written to `path` if there is one."""
         if path is not None:
-            save_picture(self._history, path)
-        return picture(self._history)
+            save_picture(self.history, path)
+        return picture(self.history)
 
     @property
     def _spacing(self) -> Spacing:
@@ -179,12 +182,12 @@ class Monitor:
         return self._history.spacing
 
     @torch.inference_mode(False)
-    def _found(self) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-        """Rates, values and errors; values are NaN where the loss or its curvature is not finite."""
+    def _found(self) -> tuple[Any, dict[str, Any], dict[str, Any], float]:
+        """Rates, values (NaN where loss or curvature is not finite), errors, seconds that warm starts will spare."""
         values: dict[str, Any] = {}
         errors: dict[str, Any] = {}
         try:
-            objective = self._objective = self._objective.now()
+            objective = self._objective = self._objective.now(copied=self._objective.writes_params)
             rule = read_rule(self._optimizer, objective)
             moment = Moment(objective, rule, self._optimizer, self._history.setting, self._memory, self._accuracy)
             values["probe_loss"] = moment.hessian.loss
@@ -197,8 +200,8 @@ class Monitor:
                 raise
             self._memory.vectors.clear()
             warnings.warn(f"step {self._steps}: {error}", EdgeWarning, stacklevel=4)
-            return self._history.last.rates, {"probe_loss": float("nan")}, {}
-        return rule.rates, values, errors
+            return self._history.last.rates, {"probe_loss": float("nan")}, {}, 0.0
+        return rule.rates, values, errors, moment.spared_seconds
 
     def _tell(self, reading: Reading) -> None:
         for sentence in crossed(self._history, self._lines, num=2 if self._adaptive else 1):
@@ -206,19 +209,14 @@ class Monitor:
         for sink in self._sinks:
             sink(scalars(reading, self._history.setting), self._steps)
 
-    def _count_time(self) -> None:
-        now = time.perf_counter()
-        self._history = replace(self._history, spacing=self._spacing.trained(now - self._clock))
-        self._clock = now
-
     def _is_due(self) -> bool:
         """Whether to measure; with several ranks the first decides, and is asked at every `every`th step alone."""
         ranks, spacing = self._objective.ranks, self._spacing
         if not ranks.many:
-            return spacing.due(self._steps)
+            return spacing.due(self._steps, more=self._now - self._clock)
         if (self._steps - spacing.last_step) % spacing.every and spacing.num:
             return False
-        return ranks.first(spacing.due(self._steps))
+        return ranks.first(spacing.due(self._steps, more=self._now - self._clock))
 
     def _wait(self) -> None:
         """Let queued work of a device end, so that its time is counted to whom it belongs."""

@@ -1,9 +1,11 @@
 """The mean loss of a model on a probe set, at copies of its parameters: what every measurement differentiates."""
 
 import copy
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -11,11 +13,14 @@ from precipice._checks import InputError, one_of
 from precipice.torch.hazards import check_forward, check_mean
 from precipice.torch.losses import Loss, OutputLoss, check_loss, loss_value
 from precipice.torch.model import device_of, parts, precision_of, unwrapped
-from precipice.torch.probe import num_examples, weighted_chunks
+from precipice.torch.probe import Chunk, joined, num_examples, rows, weighted_chunks
 from precipice.torch.quiet import Dropout, quiet
 from precipice.torch.ranks import Ranks
 
 T = TypeVar("T")
+
+SAME = 2e-5
+"""Relative difference of two losses, in float32, that counts as rounding."""
 
 
 class Objective:
@@ -58,7 +63,7 @@ class Objective:
         self.ranks = Ranks.of(model) if ranks is None else ranks
         self.model, self.loss = unwrapped(model), loss
         self.dropout: Dropout = dropout
-        self._chunk = chunk
+        self._chunk, self._weight = chunk, weight
         self._copy(dtype or precision_of(self.model))
         self.names, self.sizes = list(self.parts.params), [p.numel() for p in self.params]
         self.size, self.dtype, self.device = sum(self.sizes), self.params[0].dtype, device_of(self.model)
@@ -69,20 +74,24 @@ class Objective:
         self.chunks = self.ranks.weighted(chunks, [weight(c.batch) for c in chunks])
         self._check()
 
-    def now(self) -> "Objective":
+    def now(self, *, copied: bool = True) -> "Objective":
         """The same objective at the model's present parameters. The probe set and its checks are kept.
 
         Checked anew if the model, or a part of it, has changed between training and eval mode since.
+
+        Args:
+            copied: False saves the memory of the copies where the precision allows it: no step may then be taken while
+                the objective is in use.
         """
         new = copy.copy(self)
-        new._copy(self.dtype)
+        new._copy(self.dtype, copied)
         if _modes(self.model) != self._checked:
             new._check()
         return new
 
-    def _copy(self, dtype: torch.dtype) -> None:
+    def _copy(self, dtype: torch.dtype, copied: bool = True) -> None:
         with torch.inference_mode(False):  # copies made inside it could never be differentiated
-            self.parts = parts(self.model, dtype)
+            self.parts = parts(self.model, dtype, copied=copied)
         self.params = list(self.parts.params.values())
 
     def inside(self, function: Callable[[nn.Module], T], point: list[torch.Tensor] | None = None) -> T:
@@ -114,10 +123,43 @@ class Objective:
 
     def value(self, point: list[torch.Tensor] | None = None) -> float:
         """The mean loss, without a graph."""
+        return self.ranks.sum(self._own_value(point))
+
+    def _own_value(self, point: list[torch.Tensor] | None = None) -> float:
+        """This rank's part of the mean loss."""
         with torch.no_grad():
             params = [p.detach() for p in (self.params if point is None else point)]
-            total = sum(c.weight * float(self._value(i, params)) for i, c in enumerate(self.chunks))
-        return self.ranks.sum(float(total))
+            return float(sum(c.weight * float(self._value(i, params)) for i, c in enumerate(self.chunks)))
+
+    def regrouped(self, size: int) -> "Objective | None":
+        """The same mean over the probe set, its examples in chunks of `size`; None where that is another function.
+
+        So with BatchNorm in training mode, a fixed dropout mask, the caller's own `chunk`, batches that cannot be put
+        together, and a loss that is no mean by `weight` over examples that do not meet (seen in its value). This
+        objective's own batches become parts of the joined ones, so that the data are held once.
+        """
+        if self.mixes_examples or self.dropout == "fixed" or self._chunk is not None:
+            return None
+        whole = joined([chunk.batch for chunk in self.chunks])
+        if whole is None:
+            return None
+        ends = np.cumsum([0, *(num_examples(chunk.batch) for chunk in self.chunks)])
+        spans = list(itertools.pairwise(int(end) for end in ends))
+        self.chunks = [c._replace(batch=rows(whole, *span)) for c, span in zip(self.chunks, spans, strict=True)]
+        cut = [rows(whole, start, min(start + size, spans[-1][1])) for start in range(0, spans[-1][1], size)]
+        weights, share = [float(self._weight(batch)) for batch in cut], sum(chunk.weight for chunk in self.chunks)
+        if not min(weights) > 0:
+            return None
+        new = copy.copy(self)
+        new.chunks = [Chunk(b, share * w / sum(weights)) for b, w in zip(cut, weights, strict=True)]
+        before, after = self._own_value(), new._own_value()
+        return new if abs(after - before) <= SAME * abs(before) else None
+
+    def with_chunks(self, chunks: list[Chunk]) -> "Objective":
+        """The same on other chunks, of `regrouped`."""
+        new = copy.copy(self)
+        new.chunks = chunks
+        return new
 
     def split(self, vector: torch.Tensor) -> list[torch.Tensor]:
         """A flat vector as tensors like the parameters."""
@@ -159,7 +201,9 @@ class Objective:
             raise InputError(
                 f"chunk must be None with BatchNorm in training mode, which needs whole batches; got {self._chunk}."
             )
-        draws = check_forward(lambda: self.chunk_loss(0), self.dropout)
+        versions = [p._version for p in self.params]
+        draws, self.graph_bytes = check_forward(lambda: self.chunk_loss(0), self.dropout)
+        self.writes_params = versions != [p._version for p in self.params]
         if not draws:
             check_mean(lambda batch: self.inside(lambda model: _no_grad(self.loss, model, batch)), self.chunks[0].batch)
         self._checked = _modes(self.model)

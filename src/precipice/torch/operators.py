@@ -29,17 +29,33 @@ class Scaled:
 
     Args:
         op: A.
-        scale: [size], the diagonal of S, not negative.
-        shift: [size], the diagonal of D, coupled weight decay.
+        scale: [size], the diagonal of S, not negative; or one number.
+        shift: [size], the diagonal of D, coupled weight decay; or one number.
     """
 
-    def __init__(self, op: Operator, scale: torch.Tensor, shift: torch.Tensor | float = 0.0):
-        self._op, self._root, self._shift = op, scale.to(op.device, op.dtype).sqrt(), shift
+    def __init__(self, op: Operator, scale: torch.Tensor | float, shift: torch.Tensor | float = 0.0):
         self.size, self.dtype, self.device = op.size, op.dtype, op.device
-        gradient = getattr(op, "gradient", None)
-        self.gradient = None if gradient is None else self._root * gradient
+        self._op, self.root = op, root_of(scale, op)
+        self._shift = shift.to(op.device, op.dtype) if isinstance(shift, torch.Tensor) else shift
+
+    @property
+    def gradient(self) -> torch.Tensor | None:
+        """S^1/2 times that of A, where that has one."""
+        gradient = getattr(self._op, "gradient", None)
+        return None if gradient is None else self.root * gradient
 
     def mv(self, v: torch.Tensor) -> torch.Tensor:
         """The product; costs one with A."""
-        w = self._root * v
-        return self._root * (self._op.mv(w) + self._shift * w)
+        w = self.root * v
+        image = self._op.mv(w)
+        if isinstance(self._shift, torch.Tensor) or self._shift:
+            image = image + self._shift * w
+        del w
+        return image * self.root
+
+
+def root_of(scale: torch.Tensor | float, like: Operator) -> torch.Tensor | float:
+    """The square root of a diagonal, in the precision of an operator; of one number, that number rounded likewise."""
+    if isinstance(scale, torch.Tensor):
+        return scale.to(like.device, like.dtype).sqrt()
+    return float(torch.tensor(scale, dtype=like.dtype).sqrt())

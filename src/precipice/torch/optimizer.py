@@ -1,7 +1,8 @@
 """A PyTorch optimiser as the measurements see it: rates, edges and preconditioner, along the measured parameters."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -16,26 +17,98 @@ ADAPTIVE = ("Adam", "AdamW", "RMSprop", "Adagrad")
 """Those whose edge is defined from their first step on."""
 
 
-class Rule(NamedTuple):
+class Entry(NamedTuple):
+    """What one of the measured parameters has to do with the optimiser.
+
+    Args:
+        group: its number; -1 for a parameter that the optimiser does not hold.
+        edge: of its group; inf where it does not move.
+        decay: its coupled weight decay.
+        preconditioner: P, shaped like it; None for the identity.
+        size: how many numbers it is.
+    """
+
+    group: int
+    edge: float
+    decay: float
+    preconditioner: torch.Tensor | None
+    size: int
+
+    @property
+    def moves(self) -> bool:
+        """Whether the optimiser moves it now."""
+        return self.edge < math.inf
+
+
+@dataclass(frozen=True)
+class Rule:
     """An optimiser at this moment, as diagonals along the flat vectors of an `Objective`.
+
+    They are made when asked for; one that is the same number throughout is that number, and takes no memory.
 
     Args:
         name: of its class.
         rates: of each group; learning rate 0 and edge inf for one that stands still.
-        groups: [size] the group of each entry, -1 for parameters that it does not move.
-        scale: [size] the diagonal of S = 1/(edge P); 0 where it does not move.
-        metric: [size] the diagonal of P^-1; 0 where it does not move.
-        decay: [size] the coupled weight decay.
+        entries: of each measured parameter.
+        like: a tensor of the measurement's precision and device.
         adaptive: whether P is other than the identity.
     """
 
     name: str
     rates: tuple[Rates, ...]
-    groups: torch.Tensor
-    scale: torch.Tensor
-    metric: torch.Tensor
-    decay: torch.Tensor
+    entries: tuple[Entry, ...]
+    like: torch.Tensor
     adaptive: bool
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all measured parameters move, by one edge, one decay and no preconditioner."""
+        kinds = {(entry.edge, entry.decay) for entry in self.entries}
+        return not self.adaptive and len(kinds) == 1 and self.entries[0].moves
+
+    @property
+    def scale(self) -> torch.Tensor | float:
+        """The diagonal of S = 1/(edge P); 0 where nothing moves."""
+        return self._diagonal(lambda entry: 1 / entry.edge, lambda entry, inverse: inverse / entry.edge)
+
+    @property
+    def metric(self) -> torch.Tensor | float:
+        """The diagonal of P^-1; 0 where nothing moves."""
+        return self._diagonal(lambda entry: float(entry.moves), lambda _, inverse: inverse)
+
+    @property
+    def decay(self) -> torch.Tensor | float:
+        """The coupled weight decay."""
+        return self._diagonal(lambda entry: entry.decay, None)
+
+    @property
+    def groups(self) -> torch.Tensor | None:
+        """[size] the group of each number, -1 where it is in none; None where there is one group, and all in it."""
+        if len(self.rates) == 1 and all(entry.group == 0 for entry in self.entries):
+            return None
+        numbers = torch.tensor([entry.group for entry in self.entries], device=self.like.device)
+        sizes = torch.tensor([entry.size for entry in self.entries], device=self.like.device)
+        return numbers.repeat_interleave(sizes)
+
+    def _diagonal(
+        self,
+        constant: Callable[[Entry], float],
+        varying: Callable[[Entry, torch.Tensor], torch.Tensor] | None,
+    ) -> torch.Tensor | float:
+        """Computed in float64, parameter by parameter, and rounded to the measurement's precision."""
+        vary = [varying is not None and e.moves and e.preconditioner is not None for e in self.entries]
+        constants = {constant(entry) for entry, one in zip(self.entries, vary, strict=True) if not one}
+        if not any(vary) and len(constants) == 1:
+            return constants.pop()
+        out, start = self.like.new_empty(sum(entry.size for entry in self.entries)), 0
+        for entry, one in zip(self.entries, vary, strict=True):
+            part = out[start : start + entry.size]
+            if one and varying is not None and entry.preconditioner is not None:
+                part.copy_(varying(entry, 1 / entry.preconditioner.detach().double()).reshape(-1))
+            else:
+                part.fill_(constant(entry))
+            start += entry.size
+        return out
 
 
 def plain_optimizer(optimizer: Any) -> torch.optim.Optimizer:
@@ -74,18 +147,19 @@ def read_rule(
     """
     named = {id(p): name for name, p in objective.model.named_parameters()}
     thresholds = _thresholds(optimizer)
-    pieces = {}
+    found = {}
     for index, (group, threshold) in enumerate(zip(optimizer.param_groups, thresholds, strict=True)):
         for place, p in enumerate(group["params"]):
             owner = p if owners is None else owners[id(p)]
-            pieces[named.get(id(owner))] = (index, *_diagonals(threshold, place, p))
-    if not any(name in pieces for name in objective.names):
+            found[named.get(id(owner))] = _entry(threshold, index, place, p.numel())
+    if not any(name in found for name in objective.names):
         raise InputError("optimizer must move parameters of the model; got one that holds none of them.")
-    columns = [_piece(pieces.get(name), p) for name, p in zip(objective.names, objective.params, strict=True)]
-    groups, scale, metric, decay = (torch.cat(column) for column in zip(*columns, strict=True))
+    none = zip(objective.names, objective.sizes, strict=True)
+    entries = tuple(found.get(name, Entry(-1, math.inf, 0.0, None, size)) for name, size in none)
     adaptive = any(threshold is not None and threshold.preconditioner is not None for threshold in thresholds)
     rates = tuple(_rates(*pair) for pair in zip(optimizer.param_groups, thresholds, strict=True))
-    return Rule(type(optimizer).__name__, rates, groups, scale, metric, decay, adaptive)
+    like = torch.empty(0, dtype=objective.dtype, device=objective.device)
+    return Rule(type(optimizer).__name__, rates, entries, like, adaptive)
 
 
 def _thresholds(optimizer: torch.optim.Optimizer) -> list[Threshold | None]:
@@ -105,25 +179,15 @@ def group_names(optimizer: torch.optim.Optimizer) -> tuple[str, ...]:
     return names if len(set(names)) == len(names) else tuple(str(i) for i in range(len(names)))
 
 
-def _diagonals(threshold: Threshold | None, place: int, p: torch.Tensor) -> tuple[Any, Any, float]:
-    """1/(edge P), 1/P and the coupled decay of one parameter; zeros for one that stands still or had no gradient."""
+def _entry(threshold: Threshold | None, index: int, place: int, size: int) -> Entry:
+    """Of one parameter; one that had no gradient yet under an adaptive optimiser does not move."""
     if threshold is None:
-        zeros = torch.zeros_like(p, dtype=torch.float64)
-        return zeros, zeros, 0.0
+        return Entry(index, math.inf, 0.0, None, size)
+    edge, decay = float(threshold.edge), float(threshold.weight_decay)
     if threshold.preconditioner is None:
-        ones = torch.ones_like(p, dtype=torch.float64)
-        return ones / threshold.edge, ones, float(threshold.weight_decay)
+        return Entry(index, edge, decay, None, size)
     own = threshold.preconditioner[place]
-    inverse = torch.zeros_like(p, dtype=torch.float64) if own is None else 1 / own.detach().double()
-    return inverse / threshold.edge, inverse, float(threshold.weight_decay)
-
-
-def _piece(piece: Any, p: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    zeros = torch.zeros(p.numel(), dtype=torch.float64, device=p.device)
-    if piece is None:
-        return zeros.long() - 1, zeros, zeros, zeros
-    index, scale, metric, decay = piece
-    return zeros.long() + index, scale.reshape(-1), metric.reshape(-1), zeros + decay
+    return Entry(index, math.inf if own is None else edge, decay, own, size)
 
 
 def _rates(group: Any, threshold: Threshold | None) -> Rates:

@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -163,6 +163,25 @@ def rows(batch: Any, start: int, stop: int) -> Any:
     """The examples from `start` to `stop` of a batch; tensors without an axis of that length are left whole."""
     total = num_examples(batch)
     return map_tensors(lambda t: t[start:stop] if t.ndim and len(t) == total else t, batch)
+
+
+def joined(batches: Sequence[Any]) -> Any | None:
+    """All examples as one batch; None where the batches are not of one structure, or hold more than examples.
+
+    Example:
+        >>> joined([{"x": torch.zeros(2, 3)}, {"x": torch.ones(1, 3)}])["x"].shape
+        torch.Size([3, 3])
+    """
+    parts = [list(tensors(batch)) for batch in batches]
+    sizes = [{t.shape[0] if t.ndim else -1 for t in part} for part in parts]
+    if any(len(size) != 1 or min(size) < 1 for size in sizes) or len({len(part) for part in parts}) > 1:
+        return None
+    if len({tuple((t.shape[1:], t.dtype) for t in part) for part in parts}) > 1:
+        return None
+    if len({str(map_tensors(lambda _: 0, batch)) for batch in batches}) > 1:  # type: ignore[arg-type]
+        return None
+    columns = iter([torch.cat(column) for column in zip(*parts, strict=True)])
+    return map_tensors(lambda _: next(columns), batches[0])
 
 
 def _generators(data: Any) -> list[torch.Generator]:

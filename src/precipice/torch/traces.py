@@ -7,6 +7,7 @@ import torch
 
 from precipice._checks import InputError, at_least
 from precipice.curvature.trace import Estimate
+from precipice.torch.gauss_newton import GaussNewton
 from precipice.torch.hessian import Operator, _grad
 from precipice.torch.losses import OutputLoss
 from precipice.torch.objective import Objective
@@ -48,7 +49,7 @@ def trace(op: Operator, *, num: int = 30, seed: int = 0) -> Estimate:
 
 def part_traces(
     op: Operator,
-    parts: torch.Tensor,
+    parts: torch.Tensor | None,
     *,
     num_parts: int,
     num: int,
@@ -63,7 +64,7 @@ def part_traces(
 
     Args:
         op: the operator.
-        parts: [size], the part of each entry; negative for none.
+        parts: [size], the part of each entry, negative for none; None where all are of the one part.
         num_parts: how many parts.
         num: samples; at least 2.
         seed: of the signs.
@@ -87,7 +88,43 @@ def part_traces(
     return exact + np.array([sample() for _ in range(num)])
 
 
-def _shares(products: torch.Tensor, parts: torch.Tensor, num_parts: int) -> np.ndarray:
+def gauss_newton_samples(
+    op: GaussNewton,
+    root: torch.Tensor | float,
+    *,
+    num: int,
+    seed: int = 0,
+    deflate: torch.Tensor | None = None,
+) -> np.ndarray:
+    """`part_traces` of S^1/2 G S^1/2 for one part, [num, 1], from inner products of J v alone: `GaussNewton.forms`.
+
+    Args:
+        op: G.
+        root: [size], S^1/2; or one number.
+        num: samples; at least 2.
+        seed: of the signs, the same as those of `part_traces`.
+        deflate: [m, size], orthonormal.
+
+    Raises:
+        InputError: `num` below 2.
+    """
+    at_least("num of a trace", num, 2)
+    generator = torch.Generator().manual_seed(seed)
+    vectors = torch.zeros(0, op.size, dtype=op.dtype, device=op.device) if deflate is None else deflate
+    drawn = [torch.randint(0, 2, (op.size,), generator=generator).to(op.device, torch.bool) for _ in range(num)]
+
+    def signs(index: int) -> torch.Tensor:
+        return drawn[index].to(op.dtype).mul_(2).sub_(1)
+
+    scaled = list(vectors) if isinstance(root, float) and root == 1 else [v * root for v in vectors]
+    found = op.forms(scaled, lambda j: signs(j).mul_(root), num)
+    inner = np.array([(vectors @ signs(j)).double().cpu().numpy() for j in range(num)]).reshape(num, len(vectors))
+    return (found.own.sum() + found.sampled - np.einsum("ij,ji->j", found.mixed, inner))[:, None]
+
+
+def _shares(products: torch.Tensor, parts: torch.Tensor | None, num_parts: int) -> np.ndarray:
+    if parts is None:
+        return np.array([float(products.sum(dtype=torch.float64))])
     sums = torch.zeros(num_parts + 1, dtype=torch.float64, device=products.device)
     return sums.index_add(0, parts + 1, products.double())[1:].cpu().numpy()
 
