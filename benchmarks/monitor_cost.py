@@ -148,7 +148,8 @@ def rise(function: Callable[[], Any]) -> int:
     assert found.profiler is not None
     results = found.profiler.kineto_results
     assert results is not None
-    events = sorted((e.start_ns(), e.nbytes()) for e in results.events() if e.name() == "[memory]")
+    memory: list[Any] = [event for event in results.events() if event.name() == "[memory]"]
+    events = sorted((event.start_ns(), event.nbytes()) for event in memory)
     return int(max(0, np.cumsum([0, *(size for _, size in events)]).max()))
 
 

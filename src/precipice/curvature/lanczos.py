@@ -12,7 +12,6 @@ import numpy as np
 
 from precipice.curvature.vectors import Vector, Vectors
 
-
 NOISE = 32
 """Squared residuals by the small matrices are rounding below so many eps times the squared eigenvalue."""
 
@@ -45,7 +44,11 @@ class Ritz(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """When to stop: see `curvature.eigs` for the meaning of each; `basis` None leaves its size to `max_basis`."""
+    """When to stop: see `curvature.eigs` for the meaning of each.
+
+    `basis` is how many vectors are held before the first restart (None: `max_basis`); each restart allows two more, up
+    to `largest_basis` (None: no more), as a space that is cut back often converges slowly where values lie close.
+    """
 
     num: int
     keep: int
@@ -55,6 +58,7 @@ class Limits(NamedTuple):
     size: int
     eps: float
     basis: int | None = None
+    largest_basis: int | None = None
 
     def allowed(self, values: np.ndarray) -> np.ndarray:
         """The error that each value may have; never 0, which a zero matrix would give."""
@@ -85,8 +89,8 @@ def top_pairs(
         empty: makes a set of vectors with room for a number of them.
         limits: accuracy and budget.
     """
-    room = limits.max_basis
-    space, queue = Space(empty(room), empty(room), np.zeros((0, 0)), np.zeros((0, 0))), list(starts)
+    room, most = limits.max_basis, min(limits.size, max(limits.max_basis, limits.largest_basis or 0))
+    space, queue = Space(empty(most), empty(most), np.zeros((0, 0)), np.zeros((0, 0))), list(starts)
     products = explored = 0
     while True:
         direction = None
@@ -105,8 +109,8 @@ def top_pairs(
         explored += worst is None
         index = min(limits.num, len(ritz.values) - 1) if worst is None else worst
         queue = [_residual(space, ritz, index)]
-        if len(space.projected) >= limits.max_basis:
-            space = _restarted(space, ritz, limits)
+        if len(space.projected) >= room:
+            space, room = _restarted(space, ritz, limits.keep + (room - limits.keep) // 3), min(room + 2, most)
 
 
 def _orthonormal(w: Vector, space: Space, eps: float) -> Vector | None:
@@ -215,10 +219,9 @@ def _pairs(space: Space, ritz: Ritz, errors: _Errors, products: int) -> Pairs:
     return Pairs(ritz.values[:keep], vectors, errors.residuals, errors.bounds, products, errors.converged)
 
 
-def _restarted(space: Space, ritz: Ritz, limits: Limits) -> Space:
+def _restarted(space: Space, ritz: Ritz, num: int) -> Space:
     """The space spanned by the best Ritz vectors alone (thick restart)."""
-    keep = limits.keep + (limits.max_basis - limits.keep) // 3
-    weights = ritz.weights[:, :keep]
+    weights = ritz.weights[:, :num]
     space.basis.rotate(weights)
     space.images.rotate(weights)
-    return space._replace(projected=np.diag(ritz.values[:keep]), squared=weights.T @ space.squared @ weights)
+    return space._replace(projected=np.diag(ritz.values[:num]), squared=weights.T @ space.squared @ weights)

@@ -59,8 +59,8 @@ class Spacing:
         4.0
         >>> spacing.due(10, more=3.9), spacing.due(10, more=4.1)
         (False, True)
-        >>> spacing = spacing.trained(4.1).measured(10, seconds=0.2).trained(3.9)
-        >>> spacing.due(30), spacing.due(40, more=0.1), spacing.overhead
+        >>> spacing = spacing.trained(4.1).measured(10, seconds=0.2).trained(3.8)
+        >>> spacing.due(30), spacing.due(40, more=0.2), round(spacing.overhead, 3)
         (False, True, 0.025)
     """
 

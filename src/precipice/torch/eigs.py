@@ -45,6 +45,7 @@ def eigs(
     explore: int = 3,
     seed: int = 0,
     basis: int | None = None,
+    largest_basis: int | None = None,
 ) -> Eigs:
     """The `num` largest (or smallest) *algebraic* eigenpairs of a symmetric operator, to a relative tolerance.
 
@@ -64,6 +65,7 @@ def eigs(
         seed: of the random vectors, which leave the global generators alone; the same on all ranks.
         basis: vectors that are held at most, each with its image, and at least keep + 2: a full basis is cut back to
             its best Ritz vectors. None for 40 (200 up to 400 rows), or 3 keep + 10 if that is more.
+        largest_basis: each time that it is cut back, two more are allowed, up to so many; None allows no more.
 
     Raises:
         InputError: num, keep, rtol, max_products, starts or end out of range.
@@ -98,7 +100,9 @@ def eigs(
     queue[:1] = [_towards(vector, getattr(op, "gradient", None)) for vector in queue[:1]]
     if start is not None:
         queue = [*start.to(op.device, op.dtype), *queue]
-    limits = Limits(num, keep, rtol, max_products, explore, op.size, float(torch.finfo(op.dtype).eps), basis)
+    limits = Limits(
+        num, keep, rtol, max_products, explore, op.size, float(torch.finfo(op.dtype).eps), basis, largest_basis
+    )
     pairs = top_pairs(
         product,
         queue,

@@ -10,7 +10,7 @@
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -44,8 +44,15 @@ _ONCE = {"EmbeddingBagBackward0": "EmbeddingBag (use nn.Embedding and a mean or 
 """Nodes of a graph whose own derivative PyTorch does not have."""
 
 
-def check_forward(loss: Callable[[], torch.Tensor], dropout: str | None) -> tuple[bool, int]:
+def check_forward(
+    loss: Callable[[], torch.Tensor], dropout: str | None, held: Iterable[torch.Tensor] = ()
+) -> tuple[bool, int]:
     """Run `loss` once and refuse what could not be differentiated twice rightly.
+
+    Args:
+        loss: with its graph.
+        dropout: the policy.
+        held: tensors that are there anyway, parameters and data.
 
     Returns:
         Whether it drew random numbers, and the bytes that its graph holds for the backward pass.
@@ -57,6 +64,8 @@ def check_forward(loss: Callable[[], torch.Tensor], dropout: str | None) -> tupl
     watch, kept = _Watch(), {}
     with watch, torch.autograd.graph.saved_tensors_hooks(lambda t: _noted(t, kept), lambda t: t):
         value = loss()
+    for tensor in held:
+        kept.pop(tensor.untyped_storage().data_ptr(), None)
     if not math.isfinite(float(value.detach())):
         raise NonFiniteError(f"loss must be finite; got {float(value.detach())} (check parameters and data).")
     _check_random(watch.random, dropout)
@@ -77,8 +86,8 @@ def check_forward(loss: Callable[[], torch.Tensor], dropout: str | None) -> tupl
 
 
 def _noted(tensor: torch.Tensor, kept: dict[int, int]) -> torch.Tensor:
-    """The tensor, its storage's bytes written down; leaves, which are there anyway, left out."""
-    if not (tensor.is_leaf and tensor.requires_grad) and tensor.layout == torch.strided:
+    """The tensor, its storage's bytes written down."""
+    if tensor.layout == torch.strided:
         storage = tensor.untyped_storage()
         kept[storage.data_ptr()] = storage.nbytes()
     return tensor

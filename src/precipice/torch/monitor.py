@@ -43,10 +43,11 @@ if TYPE_CHECKING:
 class Monitor:
     """Measures a training in any PyTorch loop: call `step` once after each step of the optimiser.
 
-    A measurement differentiates copies of the parameters on a fixed probe set and leaves the model, its buffers,
-    gradients, mode and random state, the optimiser and the training's order of data exactly as they are. Measurements
-    are so far apart that all together stay within `budget` of the training's time; the first one (set-up) is not
-    counted. Nothing is measured while all learning rates are 0; a group whose learning rate is 0 counts as frozen.
+    A measurement differentiates the loss on a fixed probe set and leaves the model, its buffers, gradients, mode and
+    random state, the optimiser and the training's order of data exactly as they are. Measurements are so far apart that
+    all together stay within `budget` of the training's time; the first one (set-up) is paid off by half of it
+    (`Spacing`). Memory is planned from what a training step takes (`plan.py`). Nothing is measured while all learning
+    rates are 0; a group whose learning rate is 0 counts as frozen.
 
     Args:
         model: any module. DDP is looked through and products are averaged over its ranks, on each of which the monitor
@@ -61,7 +62,7 @@ class Monitor:
         budget: share of the training time for measurements; None measures every `every` steps.
         measures: functions of `measures.py`, or of your own.
         num_batches: of the probe set.
-        accuracy: of the solves.
+        accuracy: of the solves; its `basis` and `keep_graph` trade memory for time.
         batch_size: examples of one training step, accumulated parts and all ranks together; by default those of the
             first batch on all ranks. Say it where gradients are accumulated, which cannot be seen from here.
         num_training: D, the examples of the training set, for the factor (1 - B/D) of K; by default those of `data`

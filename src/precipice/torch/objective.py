@@ -13,7 +13,7 @@ from precipice._checks import InputError, one_of
 from precipice.torch.hazards import check_forward, check_mean
 from precipice.torch.losses import Loss, OutputLoss, check_loss, loss_value
 from precipice.torch.model import device_of, parts, precision_of, unwrapped
-from precipice.torch.probe import Chunk, joined, num_examples, rows, weighted_chunks
+from precipice.torch.probe import Chunk, joined, num_examples, rows, tensors, weighted_chunks
 from precipice.torch.quiet import Dropout, quiet
 from precipice.torch.ranks import Ranks
 
@@ -202,7 +202,8 @@ class Objective:
                 f"chunk must be None with BatchNorm in training mode, which needs whole batches; got {self._chunk}."
             )
         versions = [p._version for p in self.params]
-        draws, self.graph_bytes = check_forward(lambda: self.chunk_loss(0), self.dropout)
+        held = [*self.params, *self.parts.frozen.values(), *tensors(self.chunks[0].batch)]
+        draws, self.graph_bytes = check_forward(lambda: self.chunk_loss(0), self.dropout, held)
         self.writes_params = versions != [p._version for p in self.params]
         if not draws:
             check_mean(lambda batch: self.inside(lambda model: _no_grad(self.loss, model, batch)), self.chunks[0].batch)

@@ -6,6 +6,7 @@ former three, in float32 vectors of the size of the parameters: `WORK` for a pro
 solver's basis; and the graph of a gradient, in units of what a forward pass keeps (`design/torch_adapter.md`).
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -26,6 +27,12 @@ WORK = 5
 KEPT, PASSING = 3.5, 2.5
 """A kept graph with a product through it, and one that is built for a product and given back, over the bytes that the
 forward pass keeps."""
+
+LEAST = 2
+"""Vectors' worth of memory that graphs may always take: where parameters dominate, saving it would save little."""
+
+MOST_PARTS = 8
+"""Parts that a batch is cut into at most."""
 
 FREE = 4 * 2**20
 """Bytes that nobody is asked to save."""
@@ -75,9 +82,9 @@ def make_plan(
         return kind * objective.graph_bytes * examples / batch
 
     if keep_graph is None:
-        keep_graph = graph(KEPT, total) <= max(left, vector)
-    fitting = int(max(left, vector) / max(graph(PASSING, 1), 1.0))
-    rows = total if keep_graph else min(max(fitting, batch // 8, 1), batch)
+        keep_graph = graph(KEPT, total) <= max(left, LEAST * vector)
+    fitting = max(left, LEAST * vector) / max(graph(PASSING, batch), 1.0)
+    rows = total if keep_graph else -(-batch // min(max(math.ceil(1 / fitting), 1), MOST_PARTS))
     held = graph(KEPT, total) if keep_graph else graph(PASSING, rows)
     if basis is None:
         basis = int((allowed - held - WORK * vector) // (2 * vector))
