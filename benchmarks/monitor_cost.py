@@ -181,7 +181,7 @@ def peaks(name: str, data: tuple[torch.Tensor, torch.Tensor]) -> Peaks:
 
 
 class Costs(NamedTuple):
-    """Seconds [CPU, wall] in a training's steps and in its monitor, set-up apart; CPU seconds without a monitor."""
+    """Seconds [CPU, wall] of a training's steps, of its set-up and of its monitor; CPU seconds without a monitor."""
 
     steps: int
     training: np.ndarray
@@ -194,27 +194,46 @@ class Costs(NamedTuple):
 def costs(name: str, data: tuple[torch.Tensor, torch.Tensor], steps: int) -> Costs:
     """A training with the default monitor, and the same without, which must end in the same bits."""
     watched, plain = Training.begun(name, data), Training.begun(name, data)
-    spent, setup, start = np.zeros(2), np.zeros(2), _now()
+    took: list[np.ndarray] = []
+    begun = _now()
     watch = watched.monitor()
-    setup += _now() - start
+    took.append(_now() - begun)
+    measure = watch.measure
+
+    def timed() -> Any:
+        before = _now()
+        reading = measure()
+        took.append(_now() - before)
+        return reading
+
+    watch.measure = timed  # timing every call of `step` would cost more than the call
     for _ in range(steps):
         watched.step()
-        first = not watch.history.readings
-        before = _now()
         watch.step()
-        took = _now() - before
-        if first and watch.history.readings:
-            setup += took
-        else:
-            spent += took
-    training = _now() - start - setup - spent
-    start = _now()
+    whole, readings = _now() - begun, len(took)
+    idle = steps * idle_step(watch)
+    begun = _now()
     for _ in range(steps):
         plain.step()
     pairs = zip(plain.model.state_dict().values(), watched.model.state_dict().values(), strict=True)
     if not all(torch.equal(a, b) for a, b in pairs):
         raise RuntimeError(f"both trainings of {name} must end in the same bits; they do not")
-    return Costs(steps, training, setup, spent, float((_now() - start)[0]), watch)
+    monitor = sum(took[2:readings], np.zeros(2)) + idle
+    setup = sum(took[:2], np.zeros(2))
+    return Costs(steps, whole - monitor - setup, setup, monitor, float((_now() - begun)[0]), watch)
+
+
+def idle_step(watch: Monitor) -> np.ndarray:
+    """Seconds of a call of `step` that does not measure: the median of ten times 100."""
+    times, before = [], len(watch.history.readings)
+    for _ in range(10):
+        begun = _now()
+        for _ in range(100):
+            watch.step()
+        if len(watch.history.readings) == before:
+            times.append((_now() - begun) / 100)
+        before = len(watch.history.readings)
+    return np.median(times, axis=0)
 
 
 def _now() -> np.ndarray:
@@ -240,7 +259,7 @@ def percent(seconds: np.ndarray, of: np.ndarray) -> str:
 def cost_row(name: str, found: Costs) -> list[str]:
     """A row of the first table."""
     whole = found.setup + found.monitor
-    readings = [reading.step for reading in found.watch.history.readings]
+    readings = [reading.step for reading in found.watch.history.readings if reading.step <= found.steps]
     gaps = [b - a for a, b in pairwise(readings)]
     last = found.watch.history.last
     each = found.monitor[0] / max(len(readings) - 1, 1) / (found.training[0] / found.steps)
@@ -252,7 +271,7 @@ def cost_row(name: str, found: Costs) -> list[str]:
         percent(found.monitor, found.training),
         percent(whole, found.training),
         common.verdict(whole[1] / found.training[1], 0.05, at_most=True),
-        f"{100 * (sum(whole[:1]) + found.training[0] - found.plain) / found.plain:+.1f} %",
+        f"{100 * ((whole + found.training)[0] / found.plain - 1):+.1f} %",
         f"{float(last['hessian_converged']):g}",
     ]
 

@@ -138,7 +138,7 @@ class Objective:
         together, and a loss that is no mean by `weight` over examples that do not meet (seen in its value). This
         objective's own batches become parts of the joined ones, so that the data are held once.
         """
-        if self.mixes_examples or self.dropout == "fixed" or self._chunk is not None:
+        if not self.regroupable:
             return None
         whole = joined([chunk.batch for chunk in self.chunks])
         if whole is None:
@@ -154,6 +154,11 @@ class Objective:
         new.chunks = [Chunk(b, share * w / sum(weights)) for b, w in zip(cut, weights, strict=True)]
         before, after = self._own_value(), new._own_value()
         return new if abs(after - before) <= SAME * abs(before) else None
+
+    @property
+    def regroupable(self) -> bool:
+        """Whether `regrouped` is worth trying."""
+        return not (self.mixes_examples or self.dropout == "fixed" or self._chunk is not None)
 
     def with_chunks(self, chunks: list[Chunk]) -> "Objective":
         """The same on other chunks, of `regrouped`."""

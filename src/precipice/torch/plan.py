@@ -24,7 +24,7 @@ SMALLEST_BASIS, LARGEST_BASIS = 6, 12
 WORK = 5
 """Vectors beside the basis: the gradient, v, H v, and two while they are orthogonalised."""
 
-KEPT, PASSING = 3.5, 2.5
+KEPT, PASSING = 3.5, 3.0
 """A kept graph with a product through it, and one that is built for a product and given back, over the bytes that the
 forward pass keeps."""
 
@@ -42,14 +42,14 @@ class Plan(NamedTuple):
     """The choices for all measurements of a training.
 
     Args:
-        rows: examples that pass at once; None for the batches as they are.
+        rows: examples that pass at once where the probe set can be regrouped (`Objective.regrouped`).
         keep_graph: see `Hessian`.
         basis: vectors of the solver's basis at most.
         step_bytes: what a training step is taken to hold at its peak.
         bytes: what a measurement is, its share of `step_bytes` included.
     """
 
-    rows: int | None
+    rows: int
     keep_graph: bool
     basis: int
     step_bytes: float
@@ -84,7 +84,8 @@ def make_plan(
     if keep_graph is None:
         keep_graph = graph(KEPT, total) <= max(left, LEAST * vector)
     fitting = max(left, LEAST * vector) / max(graph(PASSING, batch), 1.0)
-    rows = total if keep_graph else -(-batch // min(max(math.ceil(1 / fitting), 1), MOST_PARTS))
+    parts = min(max(math.ceil(1 / fitting), 1), MOST_PARTS) if objective.regroupable else 1
+    rows = total if keep_graph else -(-batch // parts)
     held = graph(KEPT, total) if keep_graph else graph(PASSING, rows)
     if basis is None:
         basis = int((allowed - held - WORK * vector) // (2 * vector))
