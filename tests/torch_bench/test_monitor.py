@@ -12,12 +12,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import nn
-from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from precipice._checks import InputError
 from precipice.monitor import EdgeWarning, Line
-from precipice.torch import Accuracy, Hessian, Monitor, Objective, supervised
+from precipice.torch import Accuracy, Monitor, supervised
 from precipice.torch.measures import EVERYTHING, normalised_sharpness
 from precipice.torch.probe import training_size
 from torch_bench.bench import CE, MSE, data, mlp, seeded
@@ -158,83 +157,6 @@ def test_spacing_keeps_to_the_budget_and_every():
     assert [r.step for r in monitor.history.readings] == [1]
     spacing = monitor.history.spacing
     assert spacing.last_seconds < spacing.setup_seconds  # a warm start is foreseen to be cheaper than the cold one
-
-
-def test_a_measurement_takes_a_bounded_multiple_of_a_steps_memory():
-    """Activations dominate: twice a step. Parameters dominate: the vectors that the docs state, and `basis` saves."""
-    wide = seeded(lambda: nn.Sequential(nn.Linear(3, 200), *[nn.Tanh(), nn.Linear(200, 200)] * 3, nn.Linear(200, 2)))
-    for sizes, basis, most in (((4000, 4000), None, 2.0), ((8, 8), 6, 12.0), ((8, 8), 4, 10.0)):
-        optimizer = torch.optim.SGD(wide.parameters(), lr=1e-3, momentum=0.9)
-        batches = data(*sizes)
-
-        def step(batch=batches[0], optimizer=optimizer):
-            optimizer.zero_grad()
-            MSE(wide, batch).backward()
-            optimizer.step()
-
-        step()
-        monitor = Monitor(wide, MSE, batches, optimizer, budget=None, accuracy=Accuracy(basis=basis))
-        held = sum(2 * p.numel() * p.element_size() for p in wide.parameters())  # the model and its momentum
-        optimizer.zero_grad()
-        alone = held + peak(step)
-        measuring = held * 3 // 2 + sum(t.numel() * 4 for batch in batches for t in batch) + peak(monitor.measure)
-        assert measuring <= most * alone, (sizes, basis, measuring / alone)
-        assert monitor.history.last["hessian_converged"]
-
-
-def peak(function):
-    """The most bytes that the CPU allocator holds during `function` beyond those before it."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
-        function()
-    events = sorted(
-        (e.start_ns(), e.nbytes()) for e in found.profiler.kineto_results.events() if e.name() == "[memory]"
-    )
-    return int(np.cumsum([0, *(size for _, size in events)]).max())
-
-
-def test_regrouping_the_probe_set_changes_nothing_but_rounding():
-    model = seeded(mlp).double()
-    batches = data(8, 5, 8)
-    whole = Objective(model, MSE, batches)
-    truth = [Hessian(whole).mv(row) for row in torch.eye(whole.size, dtype=torch.float64)]
-    for size in (3, 21):
-        pieces = whole.regrouped(size)
-        assert [len(chunk.batch[0]) for chunk in pieces.chunks] == ([3] * 7 if size == 3 else [21])
-        found = [Hessian(pieces).mv(row) for row in torch.eye(whole.size, dtype=torch.float64)]
-        torch.testing.assert_close(torch.stack(found), torch.stack(truth), rtol=1e-12, atol=1e-13)
-    assert [len(chunk.batch[0]) for chunk in whole.chunks] == [8, 5, 8]
-    by_batch = lambda m, b: MSE(m, b) + m(b[0]).var()  # noqa: E731 examples meet
-    for refused in (
-        Objective(model, by_batch, batches),
-        Objective(model, MSE, batches, weight=lambda _: 1.0),
-        Objective(model, MSE, batches, chunk=4),
-        Objective(seeded(lambda: mlp(nn.BatchNorm1d(4))), MSE, batches),
-        Objective(seeded(lambda: mlp(nn.Dropout(0.5))), MSE, batches, dropout="fixed"),
-        Objective(
-            model,
-            lambda m, b: MSE(m, (b[0][0], b[1])),
-            [([x], y) for x, y in data(4)] + [((x,), y) for x, y in data(4)],
-        ),
-    ):
-        assert refused.regrouped(21) is None
-
-
-def test_a_model_that_writes_its_parameters_is_measured_on_copies():
-    class Writes(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.net = mlp()
-
-        def forward(self, x):
-            with torch.no_grad():
-                self.net[0].weight.mul_(1.0)
-            return self.net(x)
-
-    model = seeded(Writes)
-    monitor = Monitor(model, MSE, data(8), torch.optim.SGD(model.parameters(), lr=0.01))
-    before = snapshot(model)
-    monitor.measure()
-    assert_same(before, snapshot(model))
 
 
 def test_warmup_from_zero_and_adam_before_its_first_step_are_waited_for():

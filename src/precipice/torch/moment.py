@@ -17,7 +17,7 @@ from precipice.torch.hessian import Hessian, Operator
 from precipice.torch.objective import Objective
 from precipice.torch.operators import Scaled
 from precipice.torch.optimizer import Rule
-from precipice.torch.plan import LARGEST_BASIS, Plan, make_plan
+from precipice.torch.plan import GROWN_BASIS, Plan, make_plan
 from precipice.torch.probe import Chunk
 
 WARM_PRODUCTS = 10
@@ -62,7 +62,7 @@ class Accuracy:
         keep_graph: see `Hessian`; None keeps graphs where the memory of a training step allows it (`plan.py`).
         seed: of all random vectors.
         basis: vectors of the solver's basis at most, each with its image: 2 x basis times the memory of the parameters.
-            None takes 6 to 12, as the memory of a training step allows, and lets 6 grow to 12 in a solve that is slow.
+            None takes 6 to 12, as the memory of a training step allows, and lets 6 grow to 8 in a solve that is slow.
     """
 
     num: int = 1
@@ -158,7 +158,7 @@ class Moment:
             starts=None if exploring or start is None else 0,
             explore=EXPLORE if exploring else 0,
             basis=max(self.plan.basis, keep + 4) if self.accuracy.basis is None else self.accuracy.basis,
-            largest_basis=max(LARGEST_BASIS, 2 * keep + 8) if self.accuracy.basis is None else None,
+            largest_basis=max(GROWN_BASIS, 2 * keep + 4) if self.accuracy.basis is None else None,
             seed=self.accuracy.seed + before,
         )
         if start is None:

@@ -21,6 +21,9 @@ FACTOR = 2.0
 SMALLEST_BASIS, LARGEST_BASIS = 6, 12
 """Between which memory chooses: 6 took 9 % more products than 40, 12 took 2 % more (`design/torch_adapter.md`)."""
 
+GROWN_BASIS = 8
+"""To which a smaller one grows in a solve that needs restarts: where values lie close, 6 took half as many more."""
+
 WORK = 5
 """Vectors beside the basis: the gradient, v, H v, and two while they are orthogonalised."""
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-BLOCK = 4
+BLOCK = 2
 """Rows that are allocated together: room is taken as it is needed, and no larger matrix is ever copied."""
 
 _SLICE = 1 << 16  # numbers of each row that are rotated at once
