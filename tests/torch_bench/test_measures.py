@@ -208,7 +208,7 @@ def test_critical_sharpness_of_a_quadratic_is_the_curvature_along_the_gradient()
     exact = float(g @ torch.from_numpy(h) @ g / (g @ g))
     for lr in (1e-4, 2 / exact, 1e3):
         found = critical_sharpness(objective, g, lr=lr, rtol=1e-4, max_losses=60)
-        assert abs(found.value - exact) <= found.bound
+        assert abs(found.value - exact) <= found.bound + 1e-14 * exact  # begun at 2/exact it is an end of the bracket
         assert found.bound <= 1e-4 * exact
     assert critical_sharpness(objective, -g, lr=1.0).value == np.inf
     assert critical_sharpness(objective, 0 * g, lr=1.0).value == 0
