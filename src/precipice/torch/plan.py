@@ -27,7 +27,7 @@ GROWN_BASIS = 8
 WORK = 5
 """Vectors beside the basis: the gradient, v, H v, and two while they are orthogonalised."""
 
-KEPT, PASSING = 3.5, 3.0
+KEPT, PASSING = 5.0, 4.5
 """A kept graph with a product through it, and one that is built for a product and given back, over the bytes that the
 forward pass keeps."""
 
