@@ -57,7 +57,9 @@ from precipice.measures.mean_model import mean_model_sharpness as mean_model_sha
 from precipice.measures.mean_model import mean_model_threshold as mean_model_threshold
 from precipice.measures.mean_model import smoothed_relu_inverse as smoothed_relu_inverse
 from precipice.measures.movement import MovementOscillation as MovementOscillation
+from precipice.measures.movement import MovementPlane as MovementPlane
 from precipice.measures.movement import movement_oscillation as movement_oscillation
+from precipice.measures.movement import movement_plane as movement_plane
 from precipice.measures.noise_kernel import block_noise_kernel_norm as block_noise_kernel_norm
 from precipice.measures.noise_kernel import diagonal_second_moment as diagonal_second_moment
 from precipice.measures.noise_kernel import noise_kernel_norm as noise_kernel_norm

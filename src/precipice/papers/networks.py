@@ -1,7 +1,7 @@
 """Fully connected networks trained by gradient descent, as the papers' figures describe them in settings."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -34,6 +34,7 @@ PREPROCESSING = {
     f.__name__: f
     for f in (
         problems.scale_only,
+        problems.scale_symmetric,
         problems.centre,
         problems.centre_channels,
         problems.standardise_channels,
@@ -171,14 +172,8 @@ def problem_for(
     Raises:
         InputError: the data are not found, damaged, or fewer than asked for.
     """
-    options = {"preprocess": PREPROCESSING[settings.preprocess], "dtype": PRECISIONS[settings.precision]}
-    if classes is not None:
-        options |= {"classes": classes, "targets": problems.binary_pair}
-    if settings.dataset == "digits":
-        data = problems.digits(settings.num_examples, **options)
-    else:
-        load = problems.cifar10 if settings.dataset == "cifar10" else problems.mnist
-        data = load(settings.num_examples, data_dir=data_dir, **options)
+    targets = problems.one_hot if classes is None else problems.binary_pair
+    data = images_for(settings, settings.num_examples, data_dir, classes, targets)
     widths = (data.x.shape[1], *[settings.width] * settings.depth, data.y.shape[1])
     network = problems.FullyConnected(
         widths,
@@ -186,6 +181,32 @@ def problem_for(
         initialisation=INITIALISATIONS[settings.initialisation],
     )
     return problems.Supervised(network, data, problems.mean_half_squared_error)
+
+
+def images_for(
+    settings: NetworkSettings,
+    num: int,
+    data_dir: Path | None,
+    classes: tuple[int, ...] | None,
+    targets: Callable[[np.ndarray, tuple[int, ...]], np.ndarray],
+) -> problems.Dataset:
+    """The first `num` images of some classes of the settings' data set, preprocessed, in the settings' precision.
+
+    Args:
+        settings: `dataset`, `preprocess` and `precision` are read.
+        num: of images.
+        data_dir: the data directory, or None for the default.
+        classes: kept; None for all.
+        targets: a function of `problems.data.targets`.
+
+    Raises:
+        InputError: the data are not found, damaged, or fewer than asked for.
+    """
+    preprocess, dtype = PREPROCESSING[settings.preprocess], PRECISIONS[settings.precision]
+    if settings.dataset == "digits":
+        return problems.digits(num, classes=classes, targets=targets, preprocess=preprocess, dtype=dtype)
+    load = problems.cifar10 if settings.dataset == "cifar10" else problems.mnist
+    return load(num, data_dir=data_dir, classes=classes, targets=targets, preprocess=preprocess, dtype=dtype)
 
 
 def seed_keys(seed: int, num: int) -> list[jax.Array]:

@@ -44,6 +44,7 @@ from precipice.papers.zhu2022.fig3 import FIGURE as ZHU2022_FIG3
 from precipice.papers.zhu2022.fig4 import FIGURE as ZHU2022_FIG4
 from precipice.papers.zhu2022.fig5 import FIGURE as ZHU2022_FIG5
 from precipice.papers.zhu2022.fig6 import FIGURE as ZHU2022_FIG6
+from precipice.papers.zhu2022.fig7 import FIGURE as ZHU2022_FIG7
 from precipice.papers.zhu2022.fig8 import FIGURE as ZHU2022_FIG8
 from precipice.papers.zhu2022.fig9 import FIGURE as ZHU2022_FIG9
 from precipice.papers.zhu2022.fig11 import FIGURE as ZHU2022_FIG11
@@ -58,8 +59,13 @@ from precipice.papers.zhu2022.fig19 import FIGURE as ZHU2022_FIG19
 from precipice.papers.zhu2022.fig20 import FIGURE as ZHU2022_FIG20
 from precipice.papers.zhu2022.fig21 import FIGURE as ZHU2022_FIG21
 from precipice.papers.zhu2022.fig22 import FIGURE as ZHU2022_FIG22
+from precipice.papers.zhu2022.fig23 import FIGURE as ZHU2022_FIG23
+from precipice.papers.zhu2022.fig24 import FIGURE as ZHU2022_FIG24
+from precipice.papers.zhu2022.fig25 import FIGURE as ZHU2022_FIG25
+from precipice.papers.zhu2022.fig26 import FIGURE as ZHU2022_FIG26
 from precipice.papers.zhu2022.fig27 import FIGURE as ZHU2022_FIG27
 from precipice.papers.zhu2022.fig28 import FIGURE as ZHU2022_FIG28
+from precipice.papers.zhu2022.fig29 import FIGURE as ZHU2022_FIG29
 from precipice.papers.zhu2022.fig30 import FIGURE as ZHU2022_FIG30
 
 _ALL = (
@@ -105,6 +111,7 @@ _ALL = (
     ZHU2022_FIG4,
     ZHU2022_FIG5,
     ZHU2022_FIG6,
+    ZHU2022_FIG7,
     ZHU2022_FIG8,
     ZHU2022_FIG9,
     ZHU2022_FIG11,
@@ -119,8 +126,13 @@ _ALL = (
     ZHU2022_FIG20,
     ZHU2022_FIG21,
     ZHU2022_FIG22,
+    ZHU2022_FIG23,
+    ZHU2022_FIG24,
+    ZHU2022_FIG25,
+    ZHU2022_FIG26,
     ZHU2022_FIG27,
     ZHU2022_FIG28,
+    ZHU2022_FIG29,
     ZHU2022_FIG30,
 )
 

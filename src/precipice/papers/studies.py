@@ -41,6 +41,7 @@ _STUDIES: dict[str, _Source] = {
     "agarwala2024/fig10": _Source("agarwala2024/fig10", f"{_ROOM}.agarwala2024.mnist"),
     "zhu2022/fig2b": _Source("zhu2022/fig2", f"{_ROOM}.zhu2022.start_tiles"),
     "zhu2022/fig6a": _Source("zhu2022/fig6", f"{_ROOM}.zhu2022.fig6.boundary"),
+    "zhu2022/fig29": _Source("zhu2022/fig29", f"{_ROOM}.zhu2022.fig29.study"),
 }
 
 

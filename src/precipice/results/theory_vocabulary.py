@@ -35,6 +35,8 @@ DIMENSIONS = (
     # zhu2022, bifurcations
     Dimension("scaled_offset", "1", "A = a kappa, offset from the edge minimum at which a map is frozen.", sweep=True),
     Dimension("tail", "1", "Index of a state of an orbit's end.", sweep=True),
+    # zhu2022, fifty images
+    Dimension("window_step", "1", "Gradient step of a window in which each step is measured."),
 )
 
 VARIABLES = (
@@ -119,6 +121,10 @@ VARIABLES = (
     Variable("smoothed_relu_slope", (), "1", "g'(b) = Phi(b).", _AHN),
     Variable("mean_relu", (), "1", "Mean of max(z + b, 0) over normal z, by quadrature.", _AHN),
     # zhu2022, bifurcations and rank-one factorisation
+    Variable("movement", ("step",), "1", "Offset from a trajectory's end along its movement direction.", _ZHU),
+    Variable("oscillation", ("step",), "1", "Offset from a trajectory's end along its oscillation direction.", _ZHU),
+    Variable("outside_plane", ("step",), "1", "Norm of the offset outside movement and oscillation.", _ZHU),
+    Variable("window_sharpness", ("window_step",), "1", "Largest Hessian eigenvalue at each step of a window.", _ZHU),
     Variable("offsets", ("step", "entry"), "1", "Offset (a, b) of a degree-4 network from its edge minimum.", _ZHU),
     Variable("period", (), "1", "Steps after which an orbit returns; 0: none found; -1: diverged.", _ZHU),
     Variable("orbit_tail", (), "1", "A state b of an orbit of the cubic map after its transient.", _ZHU),

@@ -10,8 +10,8 @@
 | `from_arrays` | your own arrays |
 
 What is done to images is passed as functions: `targets` (`one_hot`, `binary_pair`, `parity`), `preprocess`
-(`scale_only`, `centre`, `centre_channels`, `standardise_channels`, `standardise_pixels`, `zca`), `layout`
-(`flat`, `channels_first`); any function of the same form will do.
+(`scale_only`, `scale_symmetric`, `centre`, `centre_channels`, `standardise_channels`, `standardise_pixels`, `zca`),
+`layout` (`flat`, `channels_first`); any function of the same form will do.
 
 To add one:
 
@@ -35,6 +35,7 @@ from precipice.problems.data.mnist import mnist as mnist
 from precipice.problems.data.preprocess import centre as centre
 from precipice.problems.data.preprocess import centre_channels as centre_channels
 from precipice.problems.data.preprocess import scale_only as scale_only
+from precipice.problems.data.preprocess import scale_symmetric as scale_symmetric
 from precipice.problems.data.preprocess import standardise_channels as standardise_channels
 from precipice.problems.data.preprocess import standardise_pixels as standardise_pixels
 from precipice.problems.data.preprocess import zca as zca

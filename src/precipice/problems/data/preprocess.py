@@ -21,6 +21,11 @@ def scale_only(images: Images) -> Images:
     return images
 
 
+def scale_symmetric(images: Images) -> Images:
+    """Pixels in [-1, 1]: twice the value less 1."""
+    return 2 * images - 1
+
+
 def centre(images: Images) -> Images:
     """Each pixel of each channel less its mean over the images."""
     return images - images.mean(axis=0, keepdims=True)

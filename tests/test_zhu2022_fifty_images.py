@@ -1,0 +1,316 @@
+"""zhu2022's networks on fifty images (figures 7, 23 to 26, 29), on digits: parts by another route, claims, pictures."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from precipice import dynamics, measures, problems
+from precipice._checks import InputError
+from precipice.dynamics import quiet
+from precipice.figures.claims import evaluate
+from precipice.papers.figure import Context
+from precipice.papers.networks import seed_keys
+from precipice.papers.registry import FIGURES
+from precipice.papers.zhu2022 import fig29
+from precipice.papers.zhu2022.fifty_images import problem as parts
+from precipice.papers.zhu2022.fifty_images import settings as fifty
+from precipice.papers.zhu2022.fifty_images.training import run
+from precipice.papers.zhu2022.fig29.study import trained
+from precipice.results import Status, to_dataset
+
+TRAJECTORIES = [FIGURES[f"zhu2022/fig{number}"] for number in (7, 23, 24, 25, 26)]
+
+TINY = dataclasses.replace(
+    fifty.PAPER,
+    dataset="digits",
+    num_examples=6,
+    width=5,
+    depth=2,
+    lr=0.1,
+    num_steps=80,
+    every=10,
+    projection_step=40,
+    window=4,
+    plane_step=20,
+    tip_step=40,
+    rtol=1e-9,
+)
+
+
+def recorded(dataset, settings):
+    return dataset.assign_attrs(parameters=json.dumps(dataclasses.asdict(settings)), scale="tiny")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ran")
+    return recorded(run(TINY, Context(folder, None, "one", quiet)), TINY)
+
+
+# The problem --------------------------------------------------------------------------------------------------------
+
+
+def test_images_are_the_first_of_each_class_labelled_minus_and_plus_one():
+    problem = parts.fifty_images(TINY, None)
+    everything = problems.digits(preprocess=problems.scale_only)
+    for number, chosen in ((0, slice(3)), (1, slice(3, 6))):
+        wanted = np.asarray(everything.x)[np.asarray(everything.labels) == number][:3]
+        np.testing.assert_array_equal(problem.data.x[chosen], wanted)
+    assert problem.data.y[:, 0].tolist() == [-1, -1, -1, 1, 1, 1]
+    assert (float(problem.data.x.min()), float(problem.data.x.max())) == (0, 1)
+    assert problem.network.widths == (64, 5, 5, 1)
+
+
+def dense_sharpness(problem, params):
+    flat, unravel = ravel_pytree(params)
+    return np.linalg.eigvalsh(jax.jit(jax.hessian(lambda p: problem.loss(unravel(p))))(flat))[-1]
+
+
+def test_the_span_has_the_same_steps_and_the_same_sharpness():
+    whole = parts.fifty_images(TINY, None)
+    params = whole.init(jax.random.key(3))
+    inside, start = parts.in_span(whole, params)
+    assert inside.data.x.shape == (6, 6)
+    np.testing.assert_allclose(dense_sharpness(inside, start), dense_sharpness(whole, params), rtol=1e-11)
+    for problem, at in ((whole, params), (inside, start)):
+        process = dynamics.Descent(problem, dynamics.gradient_descent(0.1), start=at)
+        probes = (lambda state, problem=problem: {"outputs": problem.outputs(state.params)},)
+        found = dynamics.simulate(process, key=jax.random.key(0), num_steps=5, every=1, probes=probes)
+        if problem is whole:
+            wanted = found.saved["outputs"]
+    np.testing.assert_allclose(found.saved["outputs"], wanted, atol=1e-13)
+
+
+# The training -------------------------------------------------------------------------------------------------------
+
+
+def test_the_plane_is_that_of_the_whole_trajectory(ran):
+    """Against every point of the trajectory, kept, and a dense Hessian at its end."""
+    key, _ = seed_keys(0, 2)
+    problem, start = parts.started(TINY, None, key)
+    process = dynamics.Descent(problem, dynamics.gradient_descent(TINY.lr), start=start)
+    points = dynamics.simulate(
+        process,
+        key=key,
+        num_steps=TINY.num_steps + 1,
+        every=1,
+        probes=(lambda state: {"point": ravel_pytree(state.params)[0], "loss": problem.loss(state.params)},),
+    ).saved
+    _, unravel = ravel_pytree(start)
+    hessian = jax.hessian(lambda p: problem.loss(unravel(p)))(points["point"][TINY.num_steps])
+    values, vectors = np.linalg.eigh(hessian)
+    found = measures.movement_oscillation(points["point"], jnp.asarray(vectors[:, -1]), step=TINY.projection_step + 1)
+    one = ran.isel(seed=0)
+    assert int(one["status"]) == Status.DONE
+    sign = np.sign(float(one["oscillation"][0]) * float(found.oscillation[0]))
+    for name, wanted in (
+        ("movement", found.movement),
+        ("oscillation", sign * found.oscillation),
+        ("outside_plane", found.residual),
+    ):
+        np.testing.assert_allclose(one[name], wanted[: TINY.num_steps], atol=1e-6)
+    np.testing.assert_allclose(one["loss"], points["loss"][: TINY.num_steps], rtol=1e-10)
+    np.testing.assert_allclose(float(one["final_sharpness"]), values[-1], rtol=1e-9)
+    np.testing.assert_allclose(float(one["final_loss"]), points["loss"][TINY.num_steps], rtol=1e-10)
+    for name, steps in (("hessian_eigenvalue", one["probe_step"]), ("window_sharpness", one["window_step"])):
+        measured = one[name].isel(eigenvalue=0) if name == "hessian_eigenvalue" else one[name]
+        for step, value in zip(steps.values[[0, -1]], measured.values[[0, -1]], strict=True):
+            np.testing.assert_allclose(value, dense_sharpness(problem, unravel(points["point"][step])), rtol=1e-7)
+
+
+def test_a_training_that_diverges_is_labelled_and_drawn(tmp_path):
+    settings = dataclasses.replace(TINY, lr=500.0)
+    data = recorded(run(settings, Context(tmp_path, None, "one", quiet)), settings)
+    assert data["status"].values.tolist() == [Status.DIVERGED]
+    assert 0 < int(data["diverged_at"]) < 40
+    assert np.isnan(data["movement"]).all()
+    for figure in TRAJECTORIES:
+        assert {v.verdict for v in evaluate(data, figure.claims)} == {"not evaluated"}
+        assert figure.picture(data).axes
+
+
+# Claims -------------------------------------------------------------------------------------------------------------
+
+
+def made(coefficient=7500.0, bend=0.0, slow=0.999, flip=-1.0):
+    """A trajectory on a parabola with period two, whose sharpness goes around 200."""
+    steps = np.arange(TINY.num_steps)
+    y = 0.01 * slow**steps * flip**steps
+    x = coefficient * y**2 + bend * y
+    saved = {
+        "movement": x,
+        "oscillation": y,
+        "outside_plane": np.where(steps < TINY.plane_step, 1.0, 0.01),
+        "loss": 1e-3 * 0.9**steps * (1 + 0.5 * (-1.0) ** steps),
+        "window_sharpness": 200 + np.array([1.0, -1, 1, -1, 1]),
+        "hessian_eigenvalue": np.full((9, 2), 199.0),
+        "final_sharpness": 199.9,
+        "final_loss": 1e-9,
+        "edge": 200.0,
+    }
+    saved = {name: np.asarray(value)[None] for name, value in saved.items()}
+    coords = {
+        "seed": [0],
+        "step": steps,
+        "probe_step": range(0, 81, 10),
+        "window_step": range(40, 45),
+    }
+    return recorded(to_dataset(saved, coords=coords), TINY)
+
+
+def values(data):
+    return {v.claim.name: v.value for figure in TRAJECTORIES for v in evaluate(data, figure.claims)}
+
+
+def test_numbers_of_claims_on_a_made_parabola():
+    found = values(made())
+    np.testing.assert_allclose(found["ends-just-below-the-edge"], 0.0005)
+    np.testing.assert_allclose(found["parabola-is-as-narrow-as-the-papers"], 7500)
+    np.testing.assert_allclose(found["local-trajectory-is-a-parabola"], 0, atol=1e-12)
+    assert found["sharpness-oscillates-around-the-edge"] == 0.5
+    assert found["loss-is-not-monotone"] == 0.5
+    assert found["late-trajectory-lies-in-the-plane"] == 0.01
+    assert found["oscillates-with-period-two"] == 1
+    np.testing.assert_allclose(found["two-step-trajectory-moves-towards-the-minimum"], 1)
+    assert all(v.verdict == "holds" for f in TRAJECTORIES for v in evaluate(made(), f.claims))
+
+
+def test_what_is_no_parabola_fails():
+    found = values(made(bend=50.0, flip=1.0))
+    assert found["local-trajectory-is-a-parabola"] > 0.1
+    assert found["oscillates-with-period-two"] == 0
+
+
+@pytest.mark.parametrize("figure", TRAJECTORIES, ids=lambda f: f.stem)
+def test_pictures_have_labels_and_say_what_was_run(figure):
+    data = made()
+    for panel in (None, *figure.panels):
+        picture = figure.picture(data, panel)
+        assert all(ax.get_ylabel() for ax in picture.axes)
+        assert all(ax.get_xlabel() for ax in picture.axes if ax.get_label() != "<colorbar>")
+        text = " ".join(picture.get_supxlabel().split())
+        assert "first 3 images each of classes 0 and 1 of digits" in text
+        assert "scale tiny" in text
+    assert {claim.name for claim in figure.claims} == set(figure.claim_panels)
+    assert set(figure.claim_panels.values()) <= set(figure.panels)
+
+
+def test_the_fit_is_drawn_with_its_coefficient():
+    (ax, *_) = FIGURES["zhu2022/fig24"].picture(made(), "tip").axes
+    (line,) = [line for line in ax.lines if line.get_label() == "x = 7.5e+03 y²"]
+    np.testing.assert_allclose(line.get_xdata(), 7500 * line.get_ydata() ** 2)
+
+
+# Figure 29 ----------------------------------------------------------------------------------------------------------
+
+SGD = dataclasses.replace(
+    fig29.paper_settings(),
+    dataset="digits",
+    num_examples=6,
+    width=5,
+    depth=2,
+    lrs="0.1, 500.0",
+    batch_sizes="2, 6",
+    epochs=20,
+    check_epochs=10,
+    draws=2,
+)
+
+
+def test_cells_of_the_study_are_descent_to_the_end_and_divergence_is_data(tmp_path):
+    data = recorded(fig29.run(SGD, Context(tmp_path, None, "one", quiet)), SGD)
+    assert data["status"].dims == ("batch_size", "lr", "draw")
+    assert (data["status"].sel(lr=500.0) == Status.DIVERGED).all()
+    assert data["final_loss"].sel(lr=500.0).isnull().all()
+    for draw in range(2):
+        problem, params = parts.started(SGD, None, seed_keys(draw, 3)[0])
+        for _ in range(20):
+            params = jax.tree.map(lambda p, g: p - 0.1 * g, params, jax.grad(problem.loss)(params))
+        one = data.sel(batch_size=6, lr=0.1, draw=draw)
+        np.testing.assert_allclose(float(one["final_loss"]), float(problem.loss(params)), rtol=1e-10)
+        np.testing.assert_allclose(float(one["final_sharpness"]), dense_sharpness(problem, params), rtol=1e-5)
+    small = data.sel(batch_size=2, lr=0.1)
+    assert small["steps_taken"].values.tolist() == [60, 60]
+    assert len(np.unique(small["final_loss"])) == 2
+    verdicts = {v.claim.name: v for v in evaluate(data, fig29.FIGURE.claims)}
+    assert verdicts["all-losses-vanish"].value == 0
+    assert verdicts["large-batches-end-near-the-edge"].verdict == "not evaluated"
+    text = " ".join(fig29.FIGURE.picture(data).get_supxlabel().split())
+    assert "4 of 8 diverged" in text
+
+
+def test_a_run_ends_when_its_loss_is_small():
+    early = dataclasses.replace(SGD, stop_loss=10.0)
+    fixed = {n: v for n, v in dataclasses.asdict(early).items() if n not in ("lrs", "batch_sizes", "draws")}
+    found = trained(None, batch_size=6, lr=0.1, draw=0, **fixed)
+    assert found["steps_taken"] == 0
+    assert found["final_loss"] < 10
+
+
+def ends(relative):
+    """A dataset of final sharpness over 2/lr [batch_size, lr, draw]."""
+    relative, lrs = np.asarray(relative), np.array([0.01, 0.02])
+    saved = {
+        "final_sharpness": relative * 2 / lrs[:, None],
+        "final_loss": np.full(relative.shape, 1e-12),
+        "steps_taken": np.full(relative.shape, 10),
+        "status": np.full(relative.shape, int(Status.DONE)),
+    }
+    coords = {"batch_size": [1, 2, 6], "lr": lrs, "draw": range(relative.shape[-1])}
+    return recorded(to_dataset(saved, coords=coords), SGD)
+
+
+def test_numbers_of_claims_on_made_ends():
+    data = ends([[[0.2, 0.2, 0.2], [0.3, 0.3, 0.3]], [[0.5] * 3, [0.6] * 3], [[0.98, 0.99, 1.0], [0.97] * 3]])
+    found = {v.claim.name: v for v in evaluate(data, fig29.FIGURE.claims)}
+    np.testing.assert_allclose(found["large-batches-end-near-the-edge"].value, 0.97)
+    np.testing.assert_allclose(found["small-batches-end-far-below"].value, 0.3)
+    np.testing.assert_allclose(found["grows-with-the-batch"].value, 1)
+    np.testing.assert_allclose(found["each-batch-size-is-concentrated"].value, np.std([0.98, 0.99, 1.0]) / 0.99)
+    assert {v.verdict for v in found.values()} == {"holds"}
+    picture = fig29.FIGURE.picture(data)
+    assert all(ax.get_xlabel() == "batch size" and ax.get_ylabel() for ax in picture.axes)
+    mirrored = ends(np.asarray(data["final_sharpness"] * data["lr"] / 2)[::-1])
+    verdicts = {v.claim.name: v.verdict for v in evaluate(mirrored, fig29.FIGURE.claims)}
+    assert verdicts["grows-with-the-batch"] == verdicts["large-batches-end-near-the-edge"] == "fails"
+
+
+# Refused ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes", "message"),
+    [
+        (TINY, {"dataset": "mnist"}, r"^dataset 'mnist' is unknown; known: cifar10, digits"),
+        (TINY, {"num_examples": 7}, r"^num_examples must be even, half of each class; got 7"),
+        (TINY, {"initialisation": "ntk"}, r"^initialisation 'ntk' is unknown"),
+        (TINY, {"projection_step": 45}, r"^num_steps must be a multiple of every \(10\); got 45"),
+        (TINY, {"projection_step": 80}, r"^projection_step must be at most 70 \(before the last steps\); got 80"),
+        (TINY, {"tip_step": 79}, r"^tip_step must be at most 70 \(before the last steps\); got 79"),
+        (TINY, {"window": 41}, r"^window must be at most 40 \(what is left of the steps\); got 41"),
+        (TINY, {"precision": "float32"}, r"^precision must be float64; got 'float32'"),
+        (SGD, {"batch_sizes": "2, 4"}, r"^each of batch_sizes must divide num_examples \(6\); got 4"),
+        (SGD, {"lrs": "0.2, 0.1"}, r"^lrs must be ascending"),
+        (SGD, {"epochs": 15}, r"^epochs must be a multiple of check_epochs \(10\); got 15"),
+        (SGD, {"draws": 0}, r"^draws must be at least 1; got 0"),
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_be_run_are_refused(settings, changes, message):
+    figure = FIGURES["zhu2022/fig7"] if settings is TINY else fig29.FIGURE
+    with pytest.raises(InputError, match=message):
+        figure.validate(dataclasses.replace(settings, **changes))
+
+
+@pytest.mark.parametrize("figure", [*TRAJECTORIES, fig29.FIGURE], ids=lambda f: f.stem)
+def test_scales_and_controls_can_be_run(figure):
+    for scale in figure.scales.values():
+        settings = scale.settings(Path("nowhere"))
+        figure.validate(settings)
+        figure.validate(figure.control(settings))
