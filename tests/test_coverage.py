@@ -29,7 +29,7 @@ BELONGING = {
     "SEOS-F": [1, 2, 3, 4, 5, 7, 8, 9, 10],
     "QR-F": [1, 2, 3, 4, 8, 9, 10, 11, 12],
     "REV-F": [2],
-    "MIN-F": [*range(1, 7), 8, 9, *range(11, 23), 27, 28, 30],
+    "MIN-F": [*range(1, 10), *range(11, 31)],
     "TN-F": [*range(1, 13)],
 }
 """The formula sheet's items of all models but the papers' real networks; MIN-F10 has no caption in the text."""

@@ -7,7 +7,7 @@ import pytest
 
 from precipice import measures
 from precipice._checks import InputError
-from precipice.dynamics import Descent, gradient_descent, simulate
+from precipice.dynamics import Descent, State, gradient_descent, simulate
 from precipice.problems import ScalarNetwork
 
 
@@ -69,3 +69,22 @@ def test_bad_input_is_refused():
         measures.movement_oscillation(points, v, step=4)
     with pytest.raises(InputError, match=r"^params must be a trajectory of at least 4 points; got 3\.$"):
         measures.movement_oscillation(points[:3], v, step=1)
+
+
+def test_the_plane_of_four_points_is_that_of_the_trajectory():
+    """As a probe, on parameters that are a pytree, without the trajectory."""
+    rng = np.random.default_rng(5)
+    params, eigenvector = rng.normal(size=(12, 5)), rng.normal(size=5)
+
+    def tree(point):
+        return {"a": jnp.asarray(point[:2]), "b": jnp.asarray(point[2:]).reshape(3, 1)}
+
+    plane = measures.movement_plane(
+        (tree(params[2]), tree(params[3])), (tree(params[-2]), tree(params[-1])), tree(eigenvector)
+    )
+    wanted = oracle(params, eigenvector, 3)
+    for i, point in enumerate(params):
+        state = State(jnp.zeros((), int), tree(point), (), jax.random.key(0), jnp.zeros(()))
+        found = plane(state)
+        got = [float(found[name]) for name in ("movement", "oscillation", "outside_plane")]
+        np.testing.assert_allclose(got, [one[i] for one in wanted], atol=1e-13)

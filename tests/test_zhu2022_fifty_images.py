@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,9 +68,14 @@ def test_images_are_the_first_of_each_class_labelled_minus_and_plus_one():
     assert problem.network.widths == (64, 5, 5, 1)
 
 
-def dense_sharpness(problem, params):
+@eqx.filter_jit
+def dense_hessian(problem, params):
     flat, unravel = ravel_pytree(params)
-    return np.linalg.eigvalsh(jax.jit(jax.hessian(lambda p: problem.loss(unravel(p))))(flat))[-1]
+    return jax.hessian(lambda p: problem.loss(unravel(p)))(flat)
+
+
+def dense_sharpness(problem, params):
+    return np.linalg.eigvalsh(dense_hessian(problem, params))[-1]
 
 
 def test_the_span_has_the_same_steps_and_the_same_sharpness():
@@ -103,8 +109,7 @@ def test_the_plane_is_that_of_the_whole_trajectory(ran):
         probes=(lambda state: {"point": ravel_pytree(state.params)[0], "loss": problem.loss(state.params)},),
     ).saved
     _, unravel = ravel_pytree(start)
-    hessian = jax.hessian(lambda p: problem.loss(unravel(p)))(points["point"][TINY.num_steps])
-    values, vectors = np.linalg.eigh(hessian)
+    values, vectors = np.linalg.eigh(dense_hessian(problem, unravel(points["point"][TINY.num_steps])))
     found = measures.movement_oscillation(points["point"], jnp.asarray(vectors[:, -1]), step=TINY.projection_step + 1)
     one = ran.isel(seed=0)
     assert int(one["status"]) == Status.DONE
@@ -128,7 +133,7 @@ def test_a_training_that_diverges_is_labelled_and_drawn(tmp_path):
     settings = dataclasses.replace(TINY, lr=500.0)
     data = recorded(run(settings, Context(tmp_path, None, "one", quiet)), settings)
     assert data["status"].values.tolist() == [Status.DIVERGED]
-    assert 0 < int(data["diverged_at"]) < 40
+    assert 0 < int(data["diverged_at"][0]) < 40
     assert np.isnan(data["movement"]).all()
     for figure in TRAJECTORIES:
         assert {v.verdict for v in evaluate(data, figure.claims)} == {"not evaluated"}
@@ -182,7 +187,7 @@ def test_numbers_of_claims_on_a_made_parabola():
 
 
 def test_what_is_no_parabola_fails():
-    found = values(made(bend=50.0, flip=1.0))
+    found = values(made(bend=50.0, flip=1.0, slow=0.95))
     assert found["local-trajectory-is-a-parabola"] > 0.1
     assert found["oscillates-with-period-two"] == 0
 

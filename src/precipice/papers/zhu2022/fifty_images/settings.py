@@ -102,12 +102,13 @@ def at_quick(activation: str):
             PAPER,
             dataset=there(data_dir),
             activation=activation,
-            width=64,
-            num_steps=6000,
+            width=100,
+            lr=0.03,
+            num_steps=10_000,
+            every=100,
             projection_step=2000,
             plane_step=1200,
             tip_step=2000,
-            seeds=2,
         )
 
     return settings

@@ -66,22 +66,25 @@ def paper_settings(data_dir: Path | None = None) -> Settings:  # noqa: ARG001
         batch_sizes="1, 2, 5, 10, 25, 50",
         epochs=20_000,
         check_epochs=50,
-        stop_loss=1e-20,
+        stop_loss=1e-12,
         draws=10,
         precision="float64",
     )
 
 
 def quick_settings(data_dir: Path | None = None) -> Settings:
-    """A narrower network, one learning rate and three batch sizes; digits where no CIFAR-10 is found."""
+    """A narrower network, one learning rate, and pixels in [-1, 1], with which training is over ten times sooner.
+
+    Digits where no CIFAR-10 is found.
+    """
     return dataclasses.replace(
         paper_settings(),
         dataset=there(data_dir),
+        preprocess="scale_symmetric",
         width=64,
         lrs="0.02",
-        batch_sizes="2, 10, 50",
-        epochs=3000,
-        stop_loss=1e-12,
+        epochs=4000,
+        stop_loss=1e-10,
         draws=3,
     )
 
