@@ -166,6 +166,7 @@ from precipice.measures.top_mode import top_mode_of_rows as top_mode_of_rows
 from precipice.measures.torch_threshold import torch_thresholds as torch_thresholds
 from precipice.measures.trackers import track_hessian as track_hessian
 from precipice.measures.trackers import track_ntk as track_ntk
+from precipice.measures.trackers import track_top_mode as track_top_mode
 from precipice.measures.two_layer_linear import LinearNetworkState as LinearNetworkState
 from precipice.measures.two_layer_linear import fixed_kernel_overlap as fixed_kernel_overlap
 from precipice.measures.two_layer_linear import two_layer_linear_gap as two_layer_linear_gap

@@ -41,6 +41,7 @@ PREPROCESSING = {
         problems.standardise_pixels,
     )
 }
+LAYOUTS = {f.__name__: f for f in (problems.flat, problems.span)}
 
 
 class Images(NamedTuple):
@@ -160,7 +161,10 @@ def class_pair(classes: str) -> tuple[int, ...] | None:
 
 
 def problem_for(
-    settings: NetworkSettings, data_dir: Path | None, classes: tuple[int, ...] | None = None
+    settings: NetworkSettings,
+    data_dir: Path | None,
+    classes: tuple[int, ...] | None = None,
+    layout: Callable[[np.ndarray], np.ndarray] = problems.flat,
 ) -> problems.Supervised:
     """The problem: half squared error, averaged over the first `num_examples` examples.
 
@@ -168,12 +172,13 @@ def problem_for(
         settings: network, data and precision.
         data_dir: the data directory, or None for the default.
         classes: keep two classes only, with one output and targets +1 and -1; None keeps all, one-hot.
+        layout: the images as inputs, one of `LAYOUTS`.
 
     Raises:
         InputError: the data are not found, damaged, or fewer than asked for.
     """
     targets = problems.one_hot if classes is None else problems.binary_pair
-    data = images_for(settings, settings.num_examples, data_dir, classes, targets)
+    data = images_for(settings, settings.num_examples, data_dir, classes, targets, layout)
     widths = (data.x.shape[1], *[settings.width] * settings.depth, data.y.shape[1])
     network = problems.FullyConnected(
         widths,
@@ -189,6 +194,7 @@ def images_for(
     data_dir: Path | None,
     classes: tuple[int, ...] | None,
     targets: Callable[[np.ndarray, tuple[int, ...]], np.ndarray],
+    layout: Callable[[np.ndarray], np.ndarray] = problems.flat,
 ) -> problems.Dataset:
     """The first `num` images of some classes of the settings' data set, preprocessed, in the settings' precision.
 
@@ -198,15 +204,22 @@ def images_for(
         data_dir: the data directory, or None for the default.
         classes: kept; None for all.
         targets: a function of `problems.data.targets`.
+        layout: the images as inputs, one of `LAYOUTS`.
 
     Raises:
         InputError: the data are not found, damaged, or fewer than asked for.
     """
-    preprocess, dtype = PREPROCESSING[settings.preprocess], PRECISIONS[settings.precision]
+    options = {
+        "classes": classes,
+        "targets": targets,
+        "preprocess": PREPROCESSING[settings.preprocess],
+        "layout": layout,
+        "dtype": PRECISIONS[settings.precision],
+    }
     if settings.dataset == "digits":
-        return problems.digits(num, classes=classes, targets=targets, preprocess=preprocess, dtype=dtype)
+        return problems.digits(num, **options)
     load = problems.cifar10 if settings.dataset == "cifar10" else problems.mnist
-    return load(num, data_dir=data_dir, classes=classes, targets=targets, preprocess=preprocess, dtype=dtype)
+    return load(num, data_dir=data_dir, **options)
 
 
 def seed_keys(seed: int, num: int) -> list[jax.Array]:

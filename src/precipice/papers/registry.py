@@ -6,11 +6,15 @@ from precipice.papers.agarwala2022.fig2 import FIGURE as AGARWALA2022_FIG2
 from precipice.papers.agarwala2022.fig3 import FIGURE as AGARWALA2022_FIG3
 from precipice.papers.agarwala2022.fig4 import FIGURE as AGARWALA2022_FIG4
 from precipice.papers.agarwala2022.fig5 import FIGURE as AGARWALA2022_FIG5
+from precipice.papers.agarwala2022.fig6 import FIGURE as AGARWALA2022_FIG6
+from precipice.papers.agarwala2022.fig7 import FIGURE as AGARWALA2022_FIG7
 from precipice.papers.agarwala2022.fig8 import FIGURE as AGARWALA2022_FIG8
 from precipice.papers.agarwala2022.fig9 import FIGURE as AGARWALA2022_FIG9
 from precipice.papers.agarwala2022.fig10 import FIGURE as AGARWALA2022_FIG10
 from precipice.papers.agarwala2022.fig11 import FIGURE as AGARWALA2022_FIG11
 from precipice.papers.agarwala2022.fig12 import FIGURE as AGARWALA2022_FIG12
+from precipice.papers.agarwala2022.fig13 import FIGURE as AGARWALA2022_FIG13
+from precipice.papers.agarwala2022.fig14 import FIGURE as AGARWALA2022_FIG14
 from precipice.papers.agarwala2024.fig1 import FIGURE as AGARWALA2024_FIG1
 from precipice.papers.agarwala2024.fig2 import FIGURE as AGARWALA2024_FIG2
 from precipice.papers.agarwala2024.fig3 import FIGURE as AGARWALA2024_FIG3
@@ -74,11 +78,15 @@ _ALL = (
     AGARWALA2022_FIG3,
     AGARWALA2022_FIG4,
     AGARWALA2022_FIG5,
+    AGARWALA2022_FIG6,
+    AGARWALA2022_FIG7,
     AGARWALA2022_FIG8,
     AGARWALA2022_FIG9,
     AGARWALA2022_FIG10,
     AGARWALA2022_FIG11,
     AGARWALA2022_FIG12,
+    AGARWALA2022_FIG13,
+    AGARWALA2022_FIG14,
     AGARWALA2024_FIG1,
     AGARWALA2024_FIG2,
     AGARWALA2024_FIG3,

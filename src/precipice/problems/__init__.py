@@ -37,6 +37,7 @@ from precipice.problems.data import parity as parity
 from precipice.problems.data import rescaled_layers_task as rescaled_layers_task
 from precipice.problems.data import scale_only as scale_only
 from precipice.problems.data import scale_symmetric as scale_symmetric
+from precipice.problems.data import span as span
 from precipice.problems.data import sparse_coding as sparse_coding
 from precipice.problems.data import standardise_channels as standardise_channels
 from precipice.problems.data import standardise_pixels as standardise_pixels

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from precipice._checks import InputError, one_of
-from precipice.results import monitor_vocabulary, stochastic_vocabulary, theory_vocabulary
+from precipice.results import monitor_vocabulary, near_edge_vocabulary, stochastic_vocabulary, theory_vocabulary
 from precipice.results.variable import Dimension, Status, StopReason, Variable
 
 _DIMENSIONS = (
@@ -24,6 +24,7 @@ DIMENSIONS: dict[str, Dimension] = {
         *theory_vocabulary.DIMENSIONS,
         *stochastic_vocabulary.DIMENSIONS,
         *monitor_vocabulary.DIMENSIONS,
+        *near_edge_vocabulary.DIMENSIONS,
     )
 }
 """Known axes by name. A sweep may add axes of any other name (width, batch_size, ...)."""
@@ -201,6 +202,7 @@ VARIABLES: dict[str, Variable] = {
         *theory_vocabulary.VARIABLES,
         *stochastic_vocabulary.VARIABLES,
         *monitor_vocabulary.VARIABLES,
+        *near_edge_vocabulary.VARIABLES,
     )
 }
 """Every result that precipice itself writes, by name."""

@@ -11,7 +11,7 @@
 
 What is done to images is passed as functions: `targets` (`one_hot`, `binary_pair`, `parity`), `preprocess`
 (`scale_only`, `scale_symmetric`, `centre`, `centre_channels`, `standardise_channels`, `standardise_pixels`, `zca`),
-`layout` (`flat`, `channels_first`); any function of the same form will do.
+`layout` (`flat`, `channels_first`, `span`); any function of the same form will do.
 
 To add one:
 
@@ -31,6 +31,7 @@ from precipice.problems.data.files import fetch as fetch
 from precipice.problems.data.files import found as found
 from precipice.problems.data.layouts import channels_first as channels_first
 from precipice.problems.data.layouts import flat as flat
+from precipice.problems.data.layouts import span as span
 from precipice.problems.data.mnist import mnist as mnist
 from precipice.problems.data.preprocess import centre as centre
 from precipice.problems.data.preprocess import centre_channels as centre_channels

@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from precipice._checks import at_least, positive
 
@@ -98,6 +99,15 @@ def quick_settings(data_dir: Path | None = None) -> Settings:
 
 def validate(settings: Settings) -> None:
     """Refuse settings that cannot be run.
+
+    Raises:
+        InputError: naming the setting, its rule and the value.
+    """
+    check_training(settings)
+
+
+def check_training(settings: Any) -> None:
+    """Refuse a training that cannot be run, of any settings that have these fields (figures 6 and 13 have more).
 
     Raises:
         InputError: naming the setting, its rule and the value.
