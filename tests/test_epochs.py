@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -94,7 +95,7 @@ def no_loss(outputs, targets):
 def test_the_schedule_is_optax_s(warmup):
     with jax.numpy_dtype_promotion("standard"):
         wanted = optax.warmup_cosine_decay_schedule(0.0, 0.7, warmup, 10)
-        values = [float(wanted(jnp.asarray(step))) for step in range(12)]
+        values = [float(np.asarray(wanted(jnp.asarray(step)))) for step in range(12)]
     found = [float(WarmUpCosine(0.7, 10, warmup)(step)) for step in range(12)]
     np.testing.assert_allclose(found, values, rtol=1e-6)
     by_hand = [
@@ -106,7 +107,7 @@ def test_the_schedule_is_optax_s(warmup):
 
 def test_the_edge_of_a_scheduled_heavy_ball_is_read():
     """2 (1 + mu)/lr at the learning rate of the next step."""
-    found = run(descent(), num_steps=6, every=6)
+    found = run(descent(), num_steps=6, every=6, block=3)
     edge = measures.optax_threshold(heavy_ball(), found.state.memory.optimiser).edge
     assert float(edge) == pytest.approx(3.8 / float(WarmUpCosine(0.2, 12, 3)(6)), rel=1e-6)
 
@@ -152,10 +153,10 @@ def test_resuming_mid_epoch_changes_no_bit(step, tmp_path):
     assert_same(run(process, **options), run(process, **kept))
 
 
-@pytest.mark.parametrize("schedule", [{"every": 1}, {"every": 4, "block": 2}, {"every": 12, "block": 3}])
+@pytest.mark.parametrize("schedule", [{"every": 1}, {"every": 6, "block": 3}])
 def test_probes_do_not_disturb(schedule):
     process = descent()
-    plain = run(process, num_steps=12, every=12)
+    plain = run(process, num_steps=12, every=12, block=3)
     watched = run(process, num_steps=12, **schedule, **probed(process))
     np.testing.assert_array_equal(plain.loss, watched.loss)
     for one, other in zip(jax.tree.leaves(plain.state.params), jax.tree.leaves(watched.state.params), strict=True):
@@ -166,7 +167,7 @@ def test_probes_do_not_disturb(schedule):
 
 
 class OneHidden(problems.AbstractNetwork):
-    """Flat images, a linear layer, BatchNorm, ReLU and a linear layer: what `ResNet` offers, in a moment's compiling."""
+    """Flat images, a linear layer, BatchNorm, ReLU and a linear layer: what `ResNet` offers, quick to compile."""
 
     @property
     def couples_examples(self):
@@ -203,17 +204,18 @@ def images():
 
 def test_running_statistics_are_kept_and_an_evaluation_uses_them():
     problem = images()
+    network: Any = problem.network
     process = EpochDescent(problem, dynamics.gradient_descent(0.1), 4)
     state, step = eqx.filter_jit(process.init)(KEY), eqx.filter_jit(process.step)
     wanted = state.memory.statistics
     for t in range(3):
         new = step(state)
         batch = problem.data.x[new.memory.order[4 * (t % 2) :][:4]]
-        seen = problem.network.with_statistics(state.params, batch)[1]
+        seen = network.with_statistics(state.params, batch)[1]
         wanted = jax.tree.map(lambda old, now: 0.9 * old + 0.1 * now, wanted, seen)
         state = new
     np.testing.assert_allclose(flat(state.memory.statistics), flat(wanted), rtol=1e-12)
-    outputs = problem.network.evaluate(state.params, wanted, problem.data.x)
+    outputs = network.evaluate(state.params, wanted, problem.data.x)
     found = eqx.filter_jit(measures.evaluation(problem, problem.data, chunk_size=3))(state)
     assert float(found["held_out_loss"]) == pytest.approx(float(problem.loss_of_outputs(outputs)), rel=1e-12)
     assert float(found["held_out_accuracy"]) == float(problems.accuracy(outputs, problem.data.y))

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.sharding import Mesh
 from jaxtyping import Array, Int, PyTree
 
@@ -99,7 +100,7 @@ class EpochDescent(AbstractProcess):
     def __check_init__(self):
         check_batches(self.problem, self.batch_size)
         Descent(self.problem, self.optimiser)
-        if not isinstance(self.l2, jax.core.Tracer):
+        if not isinstance(self.l2, Tracer):
             at_least("l2", float(self.l2), 0.0)
         if self.chunk_size is not None:
             at_least("chunk_size", self.chunk_size, 1)

@@ -28,7 +28,8 @@ class _Evaluation(eqx.Module):
     def _outputs(self, state: Any, x: Any) -> Any:
         if not self.problem.couples_examples:
             return self.problem.predict(state.params, x)
-        return self.problem.network.evaluate(state.params, state.memory.statistics, x)
+        network: Any = self.problem.network
+        return network.evaluate(state.params, state.memory.statistics, x)
 
 
 def evaluation(problem: problems.Supervised, data: problems.Dataset, *, chunk_size: int = 500) -> _Evaluation:

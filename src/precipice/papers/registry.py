@@ -27,6 +27,7 @@ from precipice.papers.agarwala2024.fig10 import FIGURE as AGARWALA2024_FIG10
 from precipice.papers.ahn2022.fig1 import FIGURE as AHN2022_FIG1
 from precipice.papers.ahn2022.fig2 import FIGURE as AHN2022_FIG2
 from precipice.papers.ahn2022.fig3 import FIGURE as AHN2022_FIG3
+from precipice.papers.ahn2022.fig3_bottom import FIGURE as AHN2022_FIG3_BOTTOM
 from precipice.papers.ahn2022.fig4 import FIGURE as AHN2022_FIG4
 from precipice.papers.ahn2022.fig5 import FIGURE as AHN2022_FIG5
 from precipice.papers.ahn2022.fig6 import FIGURE as AHN2022_FIG6
@@ -36,6 +37,8 @@ from precipice.papers.ahn2022.fig9 import FIGURE as AHN2022_FIG9
 from precipice.papers.ahn2022.fig10 import FIGURE as AHN2022_FIG10
 from precipice.papers.ahn2022.fig11 import FIGURE as AHN2022_FIG11
 from precipice.papers.ahn2022.fig12 import FIGURE as AHN2022_FIG12
+from precipice.papers.ahn2022.fig12_right import FIGURE as AHN2022_FIG12_RIGHT
+from precipice.papers.ahn2022.fig13 import FIGURE as AHN2022_FIG13
 from precipice.papers.figure import Figure
 from precipice.papers.own.mnist_second_moment import FIGURE as MNIST_SECOND_MOMENT
 from precipice.papers.own.self_stabilization import FIGURE as SELF_STABILIZATION
@@ -99,6 +102,7 @@ _ALL = (
     AHN2022_FIG1,
     AHN2022_FIG2,
     AHN2022_FIG3,
+    AHN2022_FIG3_BOTTOM,
     AHN2022_FIG4,
     AHN2022_FIG5,
     AHN2022_FIG6,
@@ -108,6 +112,8 @@ _ALL = (
     AHN2022_FIG10,
     AHN2022_FIG11,
     AHN2022_FIG12,
+    AHN2022_FIG12_RIGHT,
+    AHN2022_FIG13,
     SELF_STABILIZATION,
     MNIST_SECOND_MOMENT,
     SHAPIRA2023_FIG1,

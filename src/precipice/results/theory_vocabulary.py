@@ -32,6 +32,8 @@ DIMENSIONS = (
     # ahn2022, networks and mean model
     Dimension("bias_point", "1", "Bias at which a function of it is evaluated.", sweep=True),
     Dimension("time", "1", "Steps taken times the learning rate: the time of the gradient flow."),
+    # ahn2022, residual networks
+    Dimension("epoch", "1", "Passes over the training examples taken so far."),
     # zhu2022, bifurcations
     Dimension("scaled_offset", "1", "A = a kappa, offset from the edge minimum at which a map is frozen.", sweep=True),
     Dimension("tail", "1", "Index of a state of an orbit's end.", sweep=True),
@@ -120,6 +122,11 @@ VARIABLES = (
     Variable("smoothed_relu", (), "1", "g(b) = phi(b) + b Phi(b).", _AHN),
     Variable("smoothed_relu_slope", (), "1", "g'(b) = Phi(b).", _AHN),
     Variable("mean_relu", (), "1", "Mean of max(z + b, 0) over normal z, by quadrature.", _AHN),
+    # ahn2022, residual networks
+    Variable("training_loss", ("epoch",), "1", "Mean loss over all training examples at the end of an epoch.", _AHN),
+    Variable("last_bias_median", ("epoch",), "1", "Median of the biases of the last BatchNorm's channels.", _AHN),
+    Variable("mean_activation", ("epoch",), "1", "Mean last activation, over channels, places and examples.", _AHN),
+    Variable("mean_logit", ("epoch",), "1", "Mean output over the training examples.", _AHN),
     # zhu2022, bifurcations and rank-one factorisation
     Variable("movement", ("step",), "1", "Offset from a trajectory's end along its movement direction.", _ZHU),
     Variable("oscillation", ("step",), "1", "Offset from a trajectory's end along its oscillation direction.", _ZHU),

@@ -139,7 +139,17 @@ class ResNet(AbstractNetwork):
         """The outputs under fixed `statistics` of the BatchNorms: each image's are its own."""
         return self._pass(params, x, statistics)[0]
 
+    def features(
+        self, params: Params, x: Float[Array, "n c h w"], statistics: Any = None
+    ) -> Float[Array, "n channels"]:
+        """What the head sees: the last activations, averaged over their places; statistics as for `evaluate`."""
+        return self._body(params, x, statistics)[0]
+
     def _pass(self, params: Params, x: Array, given: Any) -> tuple[Array, Any]:
+        features, statistics = self._body(params, x, given)
+        return linear(params["head"], features), statistics
+
+    def _body(self, params: Params, x: Array, given: Any) -> tuple[Array, Any]:
         given = given or {"stem": None, "stages": [[None] * depth for depth in self.depths]}
         h, stem = self._layer(params["stem"], x.transpose(0, 2, 3, 1), self.stem.stride, given["stem"])
         h = self.activation(h)
@@ -150,7 +160,7 @@ class ResNet(AbstractNetwork):
                 h, statistics = self._rematerialised(_stride(number, place))(block, h, of_block)
                 made.append(statistics)
             stages.append(tuple(made))
-        return linear(params["head"], jnp.mean(h, (1, 2))), {"stem": stem, "stages": tuple(stages)}
+        return jnp.mean(h, (1, 2)), {"stem": stem, "stages": tuple(stages)}
 
     def _layer(self, params: Params, h: Array, stride: int, given: Any) -> tuple[Array, Any]:
         return self.norm(params["norm"], convolution(params["weight"], h, stride), given)
@@ -186,6 +196,7 @@ def resnet18(
     activation: Callable = relu,
     initialisation: Initialisation = HE,
     remat: bool = False,
+    stem_stride: int = 1,
 ) -> ResNet:
     """ResNet-18 for CIFAR: 3 x 3 first convolution of stride 1, no pooling; 11,173,962 parameters with 10 classes.
 
@@ -199,6 +210,7 @@ def resnet18(
         activation: elementwise.
         initialisation: of convolutions and head.
         remat: see `ResNet`.
+        stem_stride: of the first convolution; 2 halves height and width of all that follows, for small runs.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -208,7 +220,7 @@ def resnet18(
         (2, 10)
     """
     channels = tuple(widened(c, width) for c in (64, 128, 256, 512))
-    sizes = (2, 2, 2, 2), channels, (3, 3), 1, SMALL_IMAGES
+    sizes = (2, 2, 2, 2), channels, (3, 3), 1, SMALL_IMAGES._replace(stride=stem_stride)
     return ResNet(image, num_classes, *sizes, norm, activation, initialisation, remat)
 
 
