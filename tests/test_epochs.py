@@ -113,10 +113,10 @@ def test_the_edge_of_a_scheduled_heavy_ball_is_read():
 
 
 def test_a_whole_batch_is_descent_and_chunks_change_nothing():
-    problem = least_squares()
-    plain = run(dynamics.Descent(problem, heavy_ball())).state.params
-    for chunk in (None, 1, NUM):
-        whole = EpochDescent(problem, heavy_ball(), NUM, chunk_size=chunk)
+    problem, optimiser = least_squares(), dynamics.gradient_descent(0.2)
+    plain = run(dynamics.Descent(problem, optimiser)).state.params
+    for chunk in (None, 1):
+        whole = EpochDescent(problem, optimiser, NUM, chunk_size=chunk)
         np.testing.assert_allclose(flat(run(whole).state.params), flat(plain), rtol=0, atol=1e-13)
 
 
@@ -230,10 +230,11 @@ def test_an_augmented_batch_is_made_of_moved_and_mirrored_images_drawn_from_key_
     assert {one.tobytes() for one in made} == allowed  # 18 kinds; one is missing of 200 with probability 2e-4
     problem = images()
     process = EpochDescent(problem, dynamics.gradient_descent(0.1), 4, augment=problems.CropAndFlip(1))
-    one, other = run(process, num_steps=4, every=4), run(process, num_steps=4, every=1)
-    np.testing.assert_array_equal(one.loss, other.loss)
-    plain = run(EpochDescent(problem, dynamics.gradient_descent(0.1), 4), num_steps=4, every=4)
-    assert np.all(one.loss != plain.loss)
+    state, step = eqx.filter_jit(process.init)(KEY), eqx.filter_jit(process.step)
+    rows = jax.tree.map(lambda leaf: leaf[state.memory.order[:4]], problem.data)
+    assert float(step(state).loss) == float(step(state).loss)
+    assert float(step(state).loss) != pytest.approx(float(problem.loss(state.params, rows)), rel=1e-6)
+    assert float(step(state._replace(key=jax.random.key(9))).loss) != float(step(state).loss)
 
 
 def test_mixed_precision_keeps_float32_weights_and_is_near():
@@ -261,12 +262,12 @@ def as_float32(data):
 
 
 def test_digits_are_learned():
-    data = problems.digits(500, dtype=jnp.float32)
+    data = problems.digits(300, dtype=jnp.float32)
     network = problems.FullyConnected((64, 32, 10), activation=problems.relu, initialisation=problems.HE)
     problem = problems.Supervised(network, data, problems.mean_softmax_cross_entropy)
-    steps = 10 * (500 // 25)
+    steps = 12 * (300 // 25)
     process = EpochDescent(problem, heavy_ball(0.1, steps, 20), 25, l2=5e-4)
-    found = run(process, num_steps=steps, every=100, probes=(measures.accuracy(problem),))
+    found = run(process, num_steps=steps, every=72, probes=(measures.accuracy(problem),))
     assert found.saved["accuracy"][0] < 0.3
     assert found.saved["accuracy"][-1] > 0.97
     assert np.mean(found.loss[-20:]) < 0.1 * found.loss[0]
@@ -275,24 +276,26 @@ def test_digits_are_learned():
 # Devices ------------------------------------------------------------------------------------------------------------
 
 
-def shared(mesh):
-    """Losses and parameters of a training whose batches are dealt out over a mesh, with BatchNorm and chunks."""
-    problem = images()
+def shared(problem, mesh):
+    """Losses and parameters of a training whose batches are dealt out over a mesh."""
     if mesh is not None:
         problem = problems.Supervised(problem.network, curvature.copied(problem.data, mesh), problem.output_loss)
-    found = run(EpochDescent(problem, heavy_ball(), 8, l2=0.1, mesh=mesh), num_steps=6, every=3)
+    found = run(EpochDescent(problem, heavy_ball(), 8, l2=0.1, mesh=mesh), num_steps=6, every=6, block=3)
     return found.loss, flat(found.state.params)
 
 
 def test_one_device_of_a_mesh_is_one_device():
-    for one, other in zip(shared(None), shared(jax.make_mesh((1,), ("data",))), strict=True):
+    meshes = (None, jax.make_mesh((1,), ("data",)))
+    for one, other in zip(*(shared(least_squares(), mesh) for mesh in meshes), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=50 * EPS)
 
 
 def eight():
-    """Printed by a process with eight host devices: the largest differences from one of them."""
+    """Printed by a process with eight host devices: the largest differences from one of them, with BatchNorm."""
     mesh = jax.make_mesh((8,), ("data",))
-    differences = [float(np.max(np.abs(a - b))) for a, b in zip(shared(None), shared(mesh), strict=True)]
+    differences = [
+        float(np.max(np.abs(a - b))) for a, b in zip(*(shared(images(), m) for m in (None, mesh)), strict=True)
+    ]
     try:
         EpochDescent(images(), heavy_ball(), 4, mesh=mesh)
     except InputError as error:

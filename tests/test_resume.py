@@ -12,7 +12,7 @@ import pytest
 
 from precipice import problems
 from precipice._checks import InputError
-from precipice.dynamics import Descent, gradient_descent
+from precipice.dynamics import CheckpointFile, CheckpointFolder, Descent, gradient_descent
 from precipice.results import StoreError, load_checkpoint, save_checkpoint
 from test_processes import process_of
 from test_train import accuracy_of_step, assert_same, dynamics_tracker, quadratic, run, tracked
@@ -38,12 +38,21 @@ def stopped_at(step):
     return progress
 
 
-@pytest.mark.parametrize("name", ["heavy ball", "adam"])
-def test_a_resumed_run_has_the_numbers_of_an_uninterrupted_one(name, tmp_path):
+def folder(path):
+    """An Orbax checkpoint; its package is an extra."""
+    pytest.importorskip("orbax.checkpoint")
+    return CheckpointFolder(path)
+
+
+PLACES = {"path": lambda path: path, "file": CheckpointFile, "folder": folder}
+
+
+@pytest.mark.parametrize(("name", "place"), [("heavy ball", "path"), ("heavy ball", "folder"), ("adam", "file")])
+def test_a_resumed_run_has_the_numbers_of_an_uninterrupted_one(name, place, tmp_path):
     process = process_of(name)
     options = {"num_steps": 24, **tracked(process)}
     whole = run(process, **options)
-    kept = {**options, "checkpoint": tmp_path / "run.npz", "checkpoint_seconds": 0.0, "fingerprint": "f"}
+    kept = {**options, "checkpoint": PLACES[place](tmp_path / "run"), "checkpoint_seconds": 0.0, "fingerprint": "f"}
     for step in (8, 16, 16):
         with pytest.raises(Interrupted):
             run(process, **kept, progress=stopped_at(step))
@@ -106,6 +115,17 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, other):
     process = process_of("adam") if other == "network" else process
     with pytest.raises(InputError, match=r"^a checkpoint must belong to the same run to be resumed; .* holds another"):
         run(process, checkpoint=path, fingerprint="b" if other == "fingerprint" else "a")
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path):
+    kept = folder(tmp_path / "run")
+    run(process_of("heavy ball"), checkpoint=kept, fingerprint="a")
+    with pytest.raises(InputError, match=r"^a checkpoint must belong to the same run to be resumed; .* holds another"):
+        run(process_of("heavy ball"), checkpoint=kept, fingerprint="b")
+    with pytest.raises(InputError, match=r"^a checkpoint must belong to the same run to be resumed"):
+        run(process_of("adam"), checkpoint=kept, fingerprint="a")
+    with pytest.raises(InputError, match=r"^keep must be at least 1; got 0\.$"):
+        CheckpointFolder(tmp_path, keep=0)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])

@@ -8,6 +8,9 @@ from precipice.dynamics.basins import basins as basins
 from precipice.dynamics.bifurcation import Attractor as Attractor
 from precipice.dynamics.bifurcation import attractor as attractor
 from precipice.dynamics.bifurcation import bifurcation as bifurcation
+from precipice.dynamics.checkpoint_folder import CheckpointFolder as CheckpointFolder
+from precipice.dynamics.checkpoints import AbstractCheckpoint as AbstractCheckpoint
+from precipice.dynamics.checkpoints import CheckpointFile as CheckpointFile
 from precipice.dynamics.cubic_map import CubicMap as CubicMap
 from precipice.dynamics.descent import Descent as Descent
 from precipice.dynamics.descent import Optimiser as Optimiser

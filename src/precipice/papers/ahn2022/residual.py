@@ -171,7 +171,7 @@ def _training(problem: Any, settings: Settings, context: Context, batch_size: in
         fingerprint=context.fingerprint,
         title=f"batch {batch_size}, lr {lr:g}, seed {seed}",
         progress=context.progress,
-        block=1 if jax.default_backend() == "cpu" else None,  # XLA's convolutions within loops: see design/training.md
+        block=1 if jax.default_backend() == "cpu" else None,  # no loop: XLA slows convolutions within one there
     )
 
 
