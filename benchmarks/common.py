@@ -27,7 +27,17 @@ import numpy as np  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)  # for float64 references; float32 problems stay float32
 
-PACKAGES = ("precipice", "jax", "jaxlib", "numpy", "scipy", "torch", "pyhessian", "curvlinops-for-pytorch")
+PACKAGES = (
+    "precipice",
+    "jax",
+    "jaxlib",
+    "numpy",
+    "scipy",
+    "torch",
+    "pyhessian",
+    "curvlinops-for-pytorch",
+    "hessian-eigenthings",
+)
 
 
 class Timed(NamedTuple):
@@ -101,6 +111,12 @@ def spread(values: Sequence[float] | np.ndarray, form: str = ".3g") -> str:
     numbers = np.asarray(values, float)
     median, least, greatest = (format(v, form) for v in (np.median(numbers), numbers.min(), numbers.max()))
     return f"{median} [{least}, {greatest}]"
+
+
+def quartiles(values: Sequence[float] | np.ndarray, form: str = ".3g") -> str:
+    """Median and quartiles, as ``median (lower, upper)``."""
+    lower, median, upper = (format(v, form) for v in np.quantile(np.asarray(values, float), (0.25, 0.5, 0.75)))
+    return f"{median} ({lower}, {upper})"
 
 
 def verdict(value: float, target: float, *, at_most: bool) -> str:

@@ -188,7 +188,10 @@ class Truth(NamedTuple):
 
 
 def prepared(name):
-    case = CASES[name]()
+    return prepared_case(CASES[name]())
+
+
+def prepared_case(case):
     count = case.weight or (lambda batch: len(next(iter(batch.values() if isinstance(batch, dict) else batch))))
     counts = [count(batch) for batch in case.batches]
     kwargs = {"dropout": case.dropout, "chunk": case.chunk}
