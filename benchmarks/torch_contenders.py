@@ -127,20 +127,24 @@ TIGHTENED: dict[str, Contender] = {
     "hessian-eigenthings `lanczos(k=5, max_iter=50, tol=1e-6)`": by_eigenthings(k=5, max_iter=50, tol=1e-6),
 }
 
-LADDERS: dict[str, dict[str, Contender]] = {
-    "PyHessian": {
-        f"tol={tol:g}, maxIter=1000": by_pyhessian(tol=tol, maxIter=1000) for tol in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
-    },
-    "curvlinops + eigsh": {
-        f"k=1, which='LA', tol={tol:g}, ncv={ncv}": by_curvlinops(
-            single=True, check=False, k=1, which="LA", tol=tol, ncv=ncv
-        )
+LADDERS: dict[str, list[dict[str, Contender]]] = {
+    "PyHessian": [
+        {f"tol={tol:g}, maxIter=1000": by_pyhessian(tol=tol, maxIter=1000) for tol in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)}
+    ],
+    "curvlinops + eigsh": [
+        {
+            f"k=1, which='LA', tol={tol:g}, ncv={ncv}": by_curvlinops(
+                single=True, check=False, k=1, which="LA", tol=tol, ncv=ncv
+            )
+            for tol in (1e-1, 1e-2, 1e-3, 1e-4)
+        }
         for ncv in (10, 20)
-        for tol in (1e-1, 1e-2, 1e-3, 1e-4)
-    },
-    "hessian-eigenthings": {
-        f"lanczos, k=1, which='LA', max_iter={num}": by_eigenthings(k=1, which="LA", max_iter=num)
-        for num in (8, 12, 16, 20, 25, 30, 40, 50)
-    },
+    ],
+    "hessian-eigenthings": [
+        {
+            f"lanczos, k=1, which='LA', max_iter={num}": by_eigenthings(k=1, which="LA", max_iter=num)
+            for num in (8, 12, 16, 20, 25, 30, 40, 50)
+        }
+    ],
 }
-"""Settings of each peer, of which (c) takes the one with the fewest products that is right at every seed."""
+"""Ladders of settings from cheap to dear for each peer; (c) takes the first of a ladder that is right at every seed."""
