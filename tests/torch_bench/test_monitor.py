@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from precipice._checks import InputError
 from precipice.monitor import EdgeWarning, Line
 from precipice.torch import Accuracy, Monitor, supervised
-from precipice.torch.measures import EVERYTHING, normalised_sharpness
+from precipice.torch.measures import EVERYTHING, normalised_sharpness, sharpness
+from precipice.torch.moment import Memory
 from precipice.torch.probe import training_size
 from torch_bench.bench import CE, MSE, data, mlp, seeded
 from torch_bench.truth import assert_same, dense_hessian, snapshot
@@ -354,3 +355,31 @@ def test_the_package_does_not_import_torch_nor_start_jax_devices():
         "from jax._src import xla_bridge\nassert not xla_bridge._backends\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_a_solve_begins_at_the_vectors_of_an_even_number_of_steps_ago():
+    model = seeded(mlp)
+    points = [[p.detach().clone() for p in model.parameters()], [torch.randn_like(p) for p in model.parameters()]]
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = Monitor(model, MSE, data(8), sgd, every=1, budget=None, measures=(sharpness,), lines=())
+    for step in range(8):  # an orbit of period two, as at the edge
+        with torch.no_grad():
+            for p, value in zip(model.parameters(), points[step % 2], strict=True):
+                p.copy_(value)
+        monitor.step()
+    products = [reading.values["hessian_products"] for reading in monitor.history.readings]
+    assert min(products[:2]) > 2
+    assert products[2:] == [2] * 6  # one for each vector kept, which are exact
+    values = [reading.values["sharpness"] for reading in monitor.history.readings]
+    assert abs(values[0] - values[1]) > 0.1 * values[0]
+    np.testing.assert_allclose(values[2:], values[:2] * 3, rtol=1e-4)
+
+
+def test_vectors_of_both_phases_are_kept_only_where_the_interval_is_odd():
+    memory = Memory()
+    assert memory.start("hessian", 1) is None
+    for step, kept in ((1, 1), (2, 2), (3, 2), (5, 1), (8, 2)):
+        memory.found("hessian", step, torch.tensor([[float(step)]]))
+        assert len(memory.vectors) + len(memory.others) == kept
+    assert float(memory.start("hessian", 10)) == 8
+    assert float(memory.start("hessian", 11)) == 5

@@ -35,8 +35,14 @@ class Found(NamedTuple):
 class Memory:
     """What measurements leave for the next one: top vectors by the operator's name, plain numbers, how memory is spent.
 
+    At the edge of stability iterates jump to and fro along the top eigenvectors, and the Hessian with them: two steps
+    ago it was more like now than one step ago. A solve therefore begins at the vectors of the last two measurements
+    that were found an even number of steps ago.
+
     Args:
         vectors: [keep, size] by the operator's name.
+        steps: at which each of them was found.
+        others: the measurement's before, where an odd number of steps lies between the two.
         counts: of solves, samples and warnings.
         numbers: such as the last critical learning rate.
         plan: None before the first measurement.
@@ -44,10 +50,28 @@ class Memory:
     """
 
     vectors: dict[str, torch.Tensor] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
+    others: dict[str, torch.Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     numbers: dict[str, float] = field(default_factory=dict)
     plan: Plan | None = None
     pieces: list[Chunk] | None = None
+
+    def start(self, name: str, step: int) -> torch.Tensor | None:
+        """The vectors to begin with at a step; None at the first one."""
+        last = self.vectors.get(name)
+        if last is None or (step - self.steps[name]) % 2 == 0:
+            return last
+        return self.others.get(name, last)
+
+    def found(self, name: str, step: int, vectors: torch.Tensor) -> None:
+        """Keep what was found at a step."""
+        last = self.vectors.get(name)
+        if last is None or (step - self.steps[name]) % 2 == 0:
+            self.others.pop(name, None)
+        else:
+            self.others[name] = last
+        self.vectors[name], self.steps[name] = vectors, step
 
 
 @dataclass(frozen=True)
@@ -88,6 +112,7 @@ class Moment:
         setting: of the monitor.
         memory: of earlier measurements; measures write to it.
         accuracy: asked.
+        step: of the training.
     """
 
     def __init__(
@@ -98,7 +123,9 @@ class Moment:
         setting: Setting,
         memory: Memory,
         accuracy: Accuracy,
+        step: int = 0,
     ):
+        self.step = step
         self.objective, self.rule, self.optimizer = objective, rule, optimizer
         self.setting, self.memory, self.accuracy = setting, memory, accuracy
         self.spared_seconds = 0.0  # what the cold solves among this moment's took beyond warm ones
@@ -134,7 +161,7 @@ class Moment:
         return Scaled(self.hessian, self.rule.scale, self.rule.decay)
 
     def eigs(self, name: str, op: Operator, *, num: int | None = None, end: Any = "largest") -> Eigs:
-        """`eigs` from the vectors of the last measurement of this name; solved once a moment.
+        """`eigs` from the vectors of an earlier measurement of this name (`Memory`); solved once a moment.
 
         The first measurement and every tenth after it also begin with a random vector and explore (`trackers.py`).
         """
@@ -144,7 +171,7 @@ class Moment:
         return self._solved[name]
 
     def _solve(self, name: str, op: Operator, num: int, end: Any) -> Eigs:
-        before, start = self.memory.counts.get(name, 0), self.memory.vectors.get(name)
+        before, start = self.memory.counts.get(name, 0), self.memory.start(name, self.step)
         exploring, keep = before % EXPLORE_EVERY == 0, min(num + GUARD, op.size)
         begun = time.perf_counter()
         found = eigs(
@@ -163,5 +190,6 @@ class Moment:
         )
         if start is None:
             self.spared_seconds += (time.perf_counter() - begun) * max(0.0, 1 - WARM_PRODUCTS / found.num_products)
-        self.memory.vectors[name], self.memory.counts[name] = found.vectors, before + 1
+        self.memory.found(name, self.step, found.vectors)
+        self.memory.counts[name] = before + 1
         return found

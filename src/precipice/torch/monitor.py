@@ -190,7 +190,8 @@ class Monitor:
         try:
             objective = self._objective = self._objective.now(copied=self._objective.writes_params)
             rule = read_rule(self._optimizer, objective)
-            moment = Moment(objective, rule, self._optimizer, self._history.setting, self._memory, self._accuracy)
+            setting, memory = self._history.setting, self._memory
+            moment = Moment(objective, rule, self._optimizer, setting, memory, self._accuracy, self._steps)
             values["probe_loss"] = moment.hessian.loss
             for measure in self._measures:
                 found = measure(moment)
