@@ -1,4 +1,4 @@
-"""zhu2022's networks on fifty images (figures 7, 23 to 26, 29), on digits: parts by another route, claims, pictures."""
+"""zhu2022's networks on fifty images (figures 7, 23 to 26), on digits: parts by another route, claims, pictures."""
 
 import dataclasses
 import json
@@ -18,11 +18,9 @@ from precipice.figures.claims import evaluate
 from precipice.papers.figure import Context
 from precipice.papers.networks import seed_keys
 from precipice.papers.registry import FIGURES
-from precipice.papers.zhu2022 import fig29
 from precipice.papers.zhu2022.fifty_images import problem as parts
 from precipice.papers.zhu2022.fifty_images import settings as fifty
 from precipice.papers.zhu2022.fifty_images.training import run
-from precipice.papers.zhu2022.fig29.study import trained
 from precipice.results import Status, to_dataset
 
 TRAJECTORIES = [FIGURES[f"zhu2022/fig{number}"] for number in (7, 23, 24, 25, 26)]
@@ -65,7 +63,8 @@ def test_images_are_the_first_of_each_class_labelled_minus_and_plus_one():
         np.testing.assert_array_equal(problem.data.x[chosen], wanted)
     assert problem.data.y[:, 0].tolist() == [-1, -1, -1, 1, 1, 1]
     assert (float(problem.data.x.min()), float(problem.data.x.max())) == (0, 1)
-    assert problem.network.widths == (64, 5, 5, 1)
+    params = problem.init(jax.random.key(0))
+    assert [layer["weight"].shape for layer in params] == [(64, 5), (5, 5), (5, 1)]
 
 
 @eqx.filter_jit
@@ -84,13 +83,14 @@ def test_the_span_has_the_same_steps_and_the_same_sharpness():
     inside, start = parts.in_span(whole, params)
     assert inside.data.x.shape == (6, 6)
     np.testing.assert_allclose(dense_sharpness(inside, start), dense_sharpness(whole, params), rtol=1e-11)
-    for problem, at in ((whole, params), (inside, start)):
-        process = dynamics.Descent(problem, dynamics.gradient_descent(0.1), start=at)
-        probes = (lambda state, problem=problem: {"outputs": problem.outputs(state.params)},)
-        found = dynamics.simulate(process, key=jax.random.key(0), num_steps=5, every=1, probes=probes)
-        if problem is whole:
-            wanted = found.saved["outputs"]
-    np.testing.assert_allclose(found.saved["outputs"], wanted, atol=1e-13)
+    np.testing.assert_allclose(outputs_along(inside, start), outputs_along(whole, params), atol=1e-13)
+
+
+def outputs_along(problem, start):
+    """The outputs before each of six steps."""
+    process = dynamics.Descent(problem, dynamics.gradient_descent(0.1), start=start)
+    probes = (lambda state: {"outputs": problem.outputs(state.params)},)
+    return dynamics.simulate(process, key=jax.random.key(0), num_steps=5, every=1, probes=probes).saved["outputs"]
 
 
 # The training -------------------------------------------------------------------------------------------------------
@@ -209,111 +209,33 @@ def test_pictures_have_labels_and_say_what_was_run(figure):
 def test_the_fit_is_drawn_with_its_coefficient():
     (ax, *_) = FIGURES["zhu2022/fig24"].picture(made(), "tip").axes
     (line,) = [line for line in ax.lines if line.get_label() == "x = 7.5e+03 y²"]
-    np.testing.assert_allclose(line.get_xdata(), 7500 * line.get_ydata() ** 2)
-
-
-# Figure 29 ----------------------------------------------------------------------------------------------------------
-
-SGD = dataclasses.replace(
-    fig29.paper_settings(),
-    dataset="digits",
-    num_examples=6,
-    width=5,
-    depth=2,
-    lrs="0.1, 500.0",
-    batch_sizes="2, 6",
-    epochs=20,
-    check_epochs=10,
-    draws=2,
-)
-
-
-def test_cells_of_the_study_are_descent_to_the_end_and_divergence_is_data(tmp_path):
-    data = recorded(fig29.run(SGD, Context(tmp_path, None, "one", quiet)), SGD)
-    assert data["status"].dims == ("batch_size", "lr", "draw")
-    assert (data["status"].sel(lr=500.0) == Status.DIVERGED).all()
-    assert data["final_loss"].sel(lr=500.0).isnull().all()
-    for draw in range(2):
-        problem, params = parts.started(SGD, None, seed_keys(draw, 3)[0])
-        for _ in range(20):
-            params = jax.tree.map(lambda p, g: p - 0.1 * g, params, jax.grad(problem.loss)(params))
-        one = data.sel(batch_size=6, lr=0.1, draw=draw)
-        np.testing.assert_allclose(float(one["final_loss"]), float(problem.loss(params)), rtol=1e-10)
-        np.testing.assert_allclose(float(one["final_sharpness"]), dense_sharpness(problem, params), rtol=1e-5)
-    small = data.sel(batch_size=2, lr=0.1)
-    assert small["steps_taken"].values.tolist() == [60, 60]
-    assert len(np.unique(small["final_loss"])) == 2
-    verdicts = {v.claim.name: v for v in evaluate(data, fig29.FIGURE.claims)}
-    assert verdicts["all-losses-vanish"].value == 0
-    assert verdicts["large-batches-end-near-the-edge"].verdict == "not evaluated"
-    text = " ".join(fig29.FIGURE.picture(data).get_supxlabel().split())
-    assert "4 of 8 diverged" in text
-
-
-def test_a_run_ends_when_its_loss_is_small():
-    early = dataclasses.replace(SGD, stop_loss=10.0)
-    fixed = {n: v for n, v in dataclasses.asdict(early).items() if n not in ("lrs", "batch_sizes", "draws")}
-    found = trained(None, batch_size=6, lr=0.1, draw=0, **fixed)
-    assert found["steps_taken"] == 0
-    assert found["final_loss"] < 10
-
-
-def ends(relative):
-    """A dataset of final sharpness over 2/lr [batch_size, lr, draw]."""
-    relative, lrs = np.asarray(relative), np.array([0.01, 0.02])
-    saved = {
-        "final_sharpness": relative * 2 / lrs[:, None],
-        "final_loss": np.full(relative.shape, 1e-12),
-        "steps_taken": np.full(relative.shape, 10),
-        "status": np.full(relative.shape, int(Status.DONE)),
-    }
-    coords = {"batch_size": [1, 2, 6], "lr": lrs, "draw": range(relative.shape[-1])}
-    return recorded(to_dataset(saved, coords=coords), SGD)
-
-
-def test_numbers_of_claims_on_made_ends():
-    data = ends([[[0.2, 0.2, 0.2], [0.3, 0.3, 0.3]], [[0.5] * 3, [0.6] * 3], [[0.98, 0.99, 1.0], [0.97] * 3]])
-    found = {v.claim.name: v for v in evaluate(data, fig29.FIGURE.claims)}
-    np.testing.assert_allclose(found["large-batches-end-near-the-edge"].value, 0.97)
-    np.testing.assert_allclose(found["small-batches-end-far-below"].value, 0.3)
-    np.testing.assert_allclose(found["grows-with-the-batch"].value, 1)
-    np.testing.assert_allclose(found["each-batch-size-is-concentrated"].value, np.std([0.98, 0.99, 1.0]) / 0.99)
-    assert {v.verdict for v in found.values()} == {"holds"}
-    picture = fig29.FIGURE.picture(data)
-    assert all(ax.get_xlabel() == "batch size" and ax.get_ylabel() for ax in picture.axes)
-    mirrored = ends(np.asarray(data["final_sharpness"] * data["lr"] / 2)[::-1])
-    verdicts = {v.claim.name: v.verdict for v in evaluate(mirrored, fig29.FIGURE.claims)}
-    assert verdicts["grows-with-the-batch"] == verdicts["large-batches-end-near-the-edge"] == "fails"
+    x, y = (np.asarray(values, float) for values in line.get_data())
+    np.testing.assert_allclose(x, 7500 * y**2)
 
 
 # Refused ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("settings", "changes", "message"),
+    ("changes", "message"),
     [
-        (TINY, {"dataset": "mnist"}, r"^dataset 'mnist' is unknown; known: cifar10, digits"),
-        (TINY, {"num_examples": 7}, r"^num_examples must be even, half of each class; got 7"),
-        (TINY, {"initialisation": "ntk"}, r"^initialisation 'ntk' is unknown"),
-        (TINY, {"projection_step": 45}, r"^num_steps must be a multiple of every \(10\); got 45"),
-        (TINY, {"projection_step": 80}, r"^projection_step must be at most 70 \(before the last steps\); got 80"),
-        (TINY, {"tip_step": 79}, r"^tip_step must be at most 70 \(before the last steps\); got 79"),
-        (TINY, {"window": 41}, r"^window must be at most 40 \(what is left of the steps\); got 41"),
-        (TINY, {"precision": "float32"}, r"^precision must be float64; got 'float32'"),
-        (SGD, {"batch_sizes": "2, 4"}, r"^each of batch_sizes must divide num_examples \(6\); got 4"),
-        (SGD, {"lrs": "0.2, 0.1"}, r"^lrs must be ascending"),
-        (SGD, {"epochs": 15}, r"^epochs must be a multiple of check_epochs \(10\); got 15"),
-        (SGD, {"draws": 0}, r"^draws must be at least 1; got 0"),
+        ({"dataset": "mnist"}, r"^dataset 'mnist' is unknown; known: cifar10, digits"),
+        ({"num_examples": 7}, r"^num_examples must be even, half of each class; got 7"),
+        ({"initialisation": "ntk"}, r"^initialisation 'ntk' is unknown"),
+        ({"projection_step": 45}, r"^num_steps must be a multiple of every \(10\); got 45"),
+        ({"projection_step": 80}, r"^projection_step must be at most 70 \(before the last steps\); got 80"),
+        ({"tip_step": 79}, r"^tip_step must be at most 70 \(before the last steps\); got 79"),
+        ({"window": 41}, r"^window must be at most 40 \(what is left of the steps\); got 41"),
+        ({"precision": "float32"}, r"^precision must be float64; got 'float32'"),
     ],
     ids=str,
 )
-def test_settings_that_cannot_be_run_are_refused(settings, changes, message):
-    figure = FIGURES["zhu2022/fig7"] if settings is TINY else fig29.FIGURE
+def test_settings_that_cannot_be_run_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
-        figure.validate(dataclasses.replace(settings, **changes))
+        fifty.validate(dataclasses.replace(TINY, **changes))
 
 
-@pytest.mark.parametrize("figure", [*TRAJECTORIES, fig29.FIGURE], ids=lambda f: f.stem)
+@pytest.mark.parametrize("figure", TRAJECTORIES, ids=lambda f: f.stem)
 def test_scales_and_controls_can_be_run(figure):
     for scale in figure.scales.values():
         settings = scale.settings(Path("nowhere"))

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from precipice import problems
+from precipice._checks import InputError
 from precipice.papers.networks import ACTIVATIONS, INITIALISATIONS, NetworkSettings, images_for
 
 if TYPE_CHECKING:
@@ -56,8 +57,13 @@ def in_span(problem: problems.Supervised, params: "Params") -> "tuple[problems.S
 
     Returns:
         A problem with min(n, inputs) inputs, and the point in it: `problem.outputs` are the same.
+
+    Raises:
+        InputError: another kind of network.
     """
     data, network = problem.data, problem.network
+    if not isinstance(network, problems.FullyConnected):
+        raise InputError(f"problem must have a FullyConnected network; got {type(network).__name__}.")
     basis, coordinates = np.linalg.qr(np.asarray(data.x).T)  # [inputs, k], [k, n]
     first, *later = params
     inside = {**first, "weight": jnp.asarray(basis.T @ np.asarray(first["weight"]))}

@@ -59,7 +59,7 @@ def draw_steps(ax, dataset: "xarray.Dataset") -> None:
         ax.plot(batches, values.mean(axis=1), "o-", color=colour, ms=4, lw=1.2, label=f"lr = {lr:g}")
         ax.plot(np.repeat(batches, values.shape[1]), values.ravel(), ".", color=colour, ms=3, alpha=0.4)
     ax.set_yscale("log")
-    ax.set_ylabel("epochs until the loss is small, or all were spent")
+    ax.set_ylabel("epochs taken")
     worst = float(dataset["final_loss"].max())
     ax.set_title(f"largest loss at the end: {worst:.1e}" if np.isfinite(worst) else "epochs")
     ax.legend(fontsize=8)
