@@ -30,7 +30,7 @@ BELONGING = {
     "QR-F": [*range(1, 15)],
     "REV-F": [2],
     "MIN-F": [*range(1, 10), *range(11, 31)],
-    "TN-F": [*range(1, 13)],
+    "TN-F": [*range(1, 14)],
 }
 """The formula sheet's items of all models but the papers' real networks; MIN-F10 has no caption in the text."""
 

@@ -112,12 +112,18 @@ def test_the_edge_of_a_scheduled_heavy_ball_is_read():
     assert float(edge) == pytest.approx(3.8 / float(WarmUpCosine(0.2, 12, 3)(6)), rel=1e-6)
 
 
+@eqx.filter_jit
+def one_step(process):
+    """The state after the first step."""
+    return process.step(process.init(KEY))
+
+
 def test_a_whole_batch_is_descent_and_chunks_change_nothing():
     problem, optimiser = least_squares(), dynamics.gradient_descent(0.2)
-    plain = run(dynamics.Descent(problem, optimiser)).state.params
+    plain = one_step(dynamics.Descent(problem, optimiser)).params
     for chunk in (None, 1):
         whole = EpochDescent(problem, optimiser, NUM, chunk_size=chunk)
-        np.testing.assert_allclose(flat(run(whole).state.params), flat(plain), rtol=0, atol=1e-13)
+        np.testing.assert_allclose(flat(one_step(whole).params), flat(plain), rtol=0, atol=1e-14)
 
 
 # Order --------------------------------------------------------------------------------------------------------------
@@ -202,16 +208,21 @@ def images():
     return problems.Supervised(OneHidden(), data, problems.mean_softmax_cross_entropy)
 
 
-def test_running_statistics_are_kept_and_an_evaluation_uses_them():
+def test_running_statistics_and_augmented_batches_are_as_said():
+    """Statistics follow those of each batch, which is cut from the order and augmented from key and step."""
     problem = images()
     network: Any = problem.network
-    process = EpochDescent(problem, dynamics.gradient_descent(0.1), 4)
-    state, step = eqx.filter_jit(process.init)(KEY), eqx.filter_jit(process.step)
+    process = EpochDescent(problem, dynamics.gradient_descent(0.1), 4, augment=problems.CropAndFlip(1))
+    state, step, augment = (eqx.filter_jit(f) for f in (process.init, process.step, process.augment))
+    seen_of = eqx.filter_jit(network.with_statistics)
+    state = state(KEY)
     wanted = state.memory.statistics
     for t in range(3):
         new = step(state)
-        batch = problem.data.x[new.memory.order[4 * (t % 2) :][:4]]
-        seen = network.with_statistics(state.params, batch)[1]
+        rows = new.memory.order[4 * (t % 2) :][:4]
+        batch = augment(jax.random.fold_in(jax.random.fold_in(state.key, 1), t), problem.data.x[rows])
+        outputs, seen = seen_of(state.params, batch)
+        assert float(new.loss) == pytest.approx(float(problem.output_loss(outputs, problem.data.y[rows])), rel=1e-12)
         wanted = jax.tree.map(lambda old, now: 0.9 * old + 0.1 * now, wanted, seen)
         state = new
     np.testing.assert_allclose(flat(state.memory.statistics), flat(wanted), rtol=1e-12)
@@ -221,20 +232,13 @@ def test_running_statistics_are_kept_and_an_evaluation_uses_them():
     assert float(found["held_out_accuracy"]) == float(problems.accuracy(outputs, problem.data.y))
 
 
-def test_an_augmented_batch_is_made_of_moved_and_mirrored_images_drawn_from_key_and_step():
+def test_images_are_moved_and_mirrored_in_every_way():
     image = jnp.arange(1.0, 13.0).reshape(1, 3, 4)
     made = np.asarray(eqx.filter_jit(problems.CropAndFlip(1))(KEY, jnp.stack([image] * 200)))
     padded = np.pad(np.asarray(image), ((0, 0), (1, 1), (1, 1)))
     cuts = [padded[:, i : i + 3, j : j + 4] for i in range(3) for j in range(3)]
     allowed = {cut.tobytes() for cut in cuts} | {cut[:, :, ::-1].tobytes() for cut in cuts}
     assert {one.tobytes() for one in made} == allowed  # 18 kinds; one is missing of 200 with probability 2e-4
-    problem = images()
-    process = EpochDescent(problem, dynamics.gradient_descent(0.1), 4, augment=problems.CropAndFlip(1))
-    state, step = eqx.filter_jit(process.init)(KEY), eqx.filter_jit(process.step)
-    rows = jax.tree.map(lambda leaf: leaf[state.memory.order[:4]], problem.data)
-    assert float(step(state).loss) == float(step(state).loss)
-    assert float(step(state).loss) != pytest.approx(float(problem.loss(state.params, rows)), rel=1e-6)
-    assert float(step(state._replace(key=jax.random.key(9))).loss) != float(step(state).loss)
 
 
 def test_mixed_precision_keeps_float32_weights_and_is_near():
@@ -265,12 +269,11 @@ def test_digits_are_learned():
     data = problems.digits(300, dtype=jnp.float32)
     network = problems.FullyConnected((64, 32, 10), activation=problems.relu, initialisation=problems.HE)
     problem = problems.Supervised(network, data, problems.mean_softmax_cross_entropy)
-    steps = 12 * (300 // 25)
-    process = EpochDescent(problem, heavy_ball(0.1, steps, 20), 25, l2=5e-4)
-    found = run(process, num_steps=steps, every=72, probes=(measures.accuracy(problem),))
-    assert found.saved["accuracy"][0] < 0.3
-    assert found.saved["accuracy"][-1] > 0.97
-    assert np.mean(found.loss[-20:]) < 0.1 * found.loss[0]
+    process = EpochDescent(problem, heavy_ball(0.1, 144, 20), 25, l2=5e-4)
+    found = run(process, num_steps=144, every=144)
+    assert found.loss[0] > 2.0  # log 10 is 2.3
+    assert np.mean(found.loss[-12:]) < 0.1
+    assert float(problems.accuracy(problem.outputs(found.state.params), data.y)) > 0.97
 
 
 # Devices ------------------------------------------------------------------------------------------------------------
@@ -285,9 +288,10 @@ def shared(problem, mesh):
 
 
 def test_one_device_of_a_mesh_is_one_device():
-    meshes = (None, jax.make_mesh((1,), ("data",)))
-    for one, other in zip(*(shared(least_squares(), mesh) for mesh in meshes), strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=50 * EPS)
+    problem, mesh = least_squares(), jax.make_mesh((1,), ("data",))
+    placed = problems.Supervised(problem.network, curvature.copied(problem.data, mesh), problem.output_loss)
+    one, other = one_step(descent(problem)), one_step(descent(placed, mesh=mesh))
+    np.testing.assert_allclose(flat(one.params), flat(other.params), rtol=0, atol=50 * EPS)
 
 
 def eight():
