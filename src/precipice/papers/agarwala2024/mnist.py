@@ -77,6 +77,9 @@ def study(settings: Settings, data_dir: Path | None = None, context: Context | N
     )
 
 
+BLOCK = 2000
+"""Steps at most between two looks at the display and at the clock of checkpoints."""
+
 MEASURED = ("training_loss", "noise_kernel_norm", "noise_kernel_norm_trace", "kernel_top_eigenvalue")
 
 
@@ -169,6 +172,7 @@ def _trained(problem: "Supervised", plan: Plan, context: Context | None, seed: i
         key=seed_keys(seed, 1)[0],
         num_steps=plan.num_steps,
         every=plan.every,
+        block=max(size for size in range(1, BLOCK + 1) if plan.every % size == 0),
         trackers=(_watch(problem, plan),),
         title=f"batch size {plan.batch_size}, {len(plan.lrs)} learning rates, seed {seed}",
         **kept,
