@@ -16,6 +16,10 @@ from precipice.results import Status
 from test_processes import flat, steps_of
 
 each_map = pytest.mark.parametrize("name", MAPS)
+some_maps = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if i % 3 else name for i, name in enumerate(MAPS)]
+)
+"""What all maps have by their common form: a third of them each time, all with LONG=1."""
 NUMBER, NUMBERS = 0.1, (0.03, 0.06, 0.1, 0.15, 0.2)
 TRACES = {"step": 0}
 
@@ -78,7 +82,7 @@ def test_simulate_equals_a_loop_bit_by_bit(name):
     assert (int(run.status), int(run.diverged_at)) == (Status.DONE, -1)
 
 
-@each_map
+@some_maps
 def test_float32_stays_float32(name):
     before, after = steps_of(map_of(name, dtype=np.float32), 3)[::3]
     for state in (before, after):
@@ -87,14 +91,14 @@ def test_float32_stays_float32(name):
     np.testing.assert_allclose(flat(after.params), by_hand(name, 3, dtype=np.float32)[0][-1], rtol=1e-4, atol=1e-5)
 
 
-@each_map
+@some_maps
 def test_a_number_in_float64_follows_a_start_in_float32(name):
     process = map_of(name, jnp.array([NUMBER])[0], np.float32)
     state = steps_of(process, 1)[-1]
     assert {leaf.dtype for leaf in jax.tree.leaves((state.params, state.loss))} == {jnp.dtype(jnp.float32)}
 
 
-@each_map
+@some_maps
 def test_vmap_over_numbers_in_jit(name):
     """Each lane equals its own run by hand: a process may be made of traced numbers."""
     lanes = jax.jit(jax.vmap(lambda number: ran(map_of(name, number)).state.params))(jnp.array(NUMBERS))
@@ -103,7 +107,7 @@ def test_vmap_over_numbers_in_jit(name):
         np.testing.assert_allclose(flat(lane), by_hand(name, 6, number)[0][-1], rtol=1e-10, atol=1e-12)
 
 
-@each_map
+@some_maps
 def test_grad_in_the_number(name):
     """The squared length after six steps has the derivative that central differences by hand see."""
 
@@ -114,7 +118,7 @@ def test_grad_in_the_number(name):
     np.testing.assert_allclose(jax.jit(jax.grad(length))(NUMBER), (high - low) / 2e-5, rtol=1e-6)
 
 
-@each_map
+@some_maps
 def test_a_map_is_a_pytree(name):
     process = map_of(name)
     leaves, structure = jax.tree.flatten(process)
@@ -124,7 +128,7 @@ def test_a_map_is_a_pytree(name):
     np.testing.assert_array_equal(flat(again.step(state).params), flat(process.step(state).params))
 
 
-@each_map
+@some_maps
 def test_five_numbers_compile_once(name):
     counts, ends = [TRACES["step"]], []
     for number in NUMBERS:
@@ -135,7 +139,7 @@ def test_five_numbers_compile_once(name):
     np.testing.assert_allclose(ends, [by_hand(name, 6, n)[0][-1] for n in NUMBERS], rtol=1e-10, atol=1e-12)
 
 
-@each_map
+@some_maps
 def test_a_start_that_is_not_finite_is_labelled(name):
     """Nothing moves, and the run says so."""
     process = map_of(name)

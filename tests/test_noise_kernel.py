@@ -164,7 +164,7 @@ def test_norm_is_its_definition(outputs, batch):
         assert measures.noise_kernel_norm(kernel, lr=lr, batch_size=batch) == norm
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", [s if s == "flat" else pytest.param(s, marks=pytest.mark.long) for s in SETTINGS])
 def test_the_diagonal_dynamics_are_marginal_where_the_norm_is_one(setting):
     """SEOS-7 (ERR-S4): A + B has no negative entry, so that its radius is its largest eigenvalue."""
     kernel = jnp.asarray(kernel_of(setting))

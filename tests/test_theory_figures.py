@@ -18,7 +18,7 @@ from precipice.papers.registry import FIGURES
 LONGEST = 10
 """Seconds, by a figure's own estimate; longer ones are left to `make figures`."""
 
-EACH_TIME = 5
+EACH_TIME = 3
 """Seconds, by a figure's own estimate; those above run with ``LONG=1`` only."""
 
 
