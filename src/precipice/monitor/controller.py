@@ -1,5 +1,7 @@
 """Experiments: optax transformations that hold a stability number at a target, or step by the curvature ahead.
 
+`precipice.torch.HoldLR` is the same rule (`held_factor`) as a PyTorch scheduler.
+
 To add one (a number to hold):
 1. Write a function that returns a `Stability`: the number that it would be at factor 1, from a point and a batch.
 2. Test on a quadratic that `hold` brings the number to its target and follows a change of curvature.

@@ -2,6 +2,7 @@
 
 from precipice.torch.batch_measures import batch_sharpness as batch_sharpness
 from precipice.torch.batch_measures import gradient_noise_scale as gradient_noise_scale
+from precipice.torch.controller import HoldLR as HoldLR
 from precipice.torch.critical import Critical as Critical
 from precipice.torch.critical import critical_sharpness as critical_sharpness
 from precipice.torch.critical import next_update as next_update
