@@ -103,7 +103,9 @@ def test_kappa_is_the_integral(b):
     np.testing.assert_allclose(measures.mean_model_kappa(b), wanted, rtol=1e-11)
 
 
-@pytest.mark.parametrize("weight_sum", [-14.0, 1e-3, 1.0, 100.0])
+@pytest.mark.parametrize(
+    "weight_sum", [-14.0, pytest.param(1e-3, marks=pytest.mark.long), pytest.param(1.0, marks=pytest.mark.long), 100.0]
+)
 def test_the_flow_keeps_the_invariant_and_ends_at_the_predicted_bias(weight_sum):
     def flow(_, point):
         a, b = point

@@ -52,6 +52,7 @@ def test_a_grid_that_takes_less_than_a_block_is_one_block():
     assert found.seconds == pytest.approx(found.block_seconds + found.compile_seconds)
 
 
+@pytest.mark.long
 def test_fixed_blocks_may_be_longer_than_an_axis(tmp_path):
     chunk = {"lr": 64, "seed": 30}
     grid = dataclasses.replace(wide_study(), chunk=chunk)

@@ -17,7 +17,9 @@ def dense(op):
     return torch.stack([op.mv(row) for row in torch.eye(op.size, dtype=op.dtype)], 1).numpy()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.long) if n.startswith("dropout of every kind") else n for n in CASES]
+)
 def test_hessian_is_the_dense_truth_and_the_model_untouched(name):
     case, weights, kwargs = prepared(name)
     truth = dense_hessian(
