@@ -43,7 +43,7 @@ TINY = {
 }
 """Settings with which shapira2023/fig1 takes half a second once compiled."""
 
-COMMANDS = ("demo", "list", "run", "check", "study", "status", "plot", "gallery", "info", "fetch")
+COMMANDS = ("demo", "list", "run", "check", "study", "status", "stable-lr", "plot", "gallery", "info", "fetch")
 
 
 def setting(**changes):

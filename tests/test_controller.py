@@ -106,6 +106,20 @@ def test_without_curvature_ahead_the_step_is_the_largest_allowed():
     np.testing.assert_allclose(updates["a"], -3.0)
 
 
+def test_targets_and_scales_may_be_traced():
+    def held_at(target):
+        number = sharpness_number(quadratic, edge=20.0)
+        return run(optax.chain(optax.sgd(0.1), hold(number, target=target, gain=0.5)), 20)[1].factor[-1]
+
+    def first_lr(scale):
+        return run(optax.chain(optax.sgd(1.0), curvature_step(quadratic, scale=scale, decay=0.0)), 1)[1].lr[0]
+
+    both = jnp.array([0.5, 1.0])
+    np.testing.assert_allclose(jax.vmap(held_at)(both), both * 20 / TOP, rtol=1e-4)
+    g = HESSIAN @ np.concatenate([np.asarray(START["a"]), np.asarray(START["b"])])
+    np.testing.assert_allclose(jax.vmap(first_lr)(both), both * (g @ g) / (g @ HESSIAN @ g), rtol=1e-12)
+
+
 def test_the_rule_is_the_same_in_floats_and_arrays():
     numbers = {"target": 0.5, "gain": 0.3, "max_factor": 10.0}
     for factor, unit in [(1.0, 0.2), (3.0, 40.0), (0.2, -1.0), (9.0, 0.01)]:

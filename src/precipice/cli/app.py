@@ -11,6 +11,7 @@ from precipice.cli.demo import demo
 from precipice.cli.grid import status
 from precipice.cli.pictures import gallery, plot
 from precipice.cli.run import run
+from precipice.cli.stable_lr import stable_lr
 from precipice.cli.study import study
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ app.command("run", epilog="Example: precipice run shapira2023/fig1 --scale quick
 app.command("check", epilog="Example: precipice check shapira2023/fig1 --out out")(check)
 app.command("study", epilog="Example: precipice study sweep.toml --out sweep.zarr --limit-memory 2GiB --trust")(study)
 app.command("status", epilog="Example: precipice status sweep.zarr --picture sweep.png")(status)
+app.command("stable-lr", epilog="Example: precipice stable-lr digits --optimiser adam --set width=128")(stable_lr)
 app.command("plot", epilog="Example: precipice plot out/shapira2023-fig1.zarr --panel sharpness")(plot)
 app.command("gallery", epilog="Example: precipice gallery out")(gallery)
 app.command("info", epilog="Example: precipice info")(info)

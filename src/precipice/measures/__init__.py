@@ -151,6 +151,7 @@ from precipice.measures.stochastic_edge import second_moment_edge_lr as second_m
 from precipice.measures.stochastic_edge import stochastic_edge_lr as stochastic_edge_lr
 from precipice.measures.stochastic_edge import trace_edge_lr as trace_edge_lr
 from precipice.measures.stochastic_probe import stochastic_measures as stochastic_measures
+from precipice.measures.stretched import track_normalised_sharpness as track_normalised_sharpness
 from precipice.measures.thresholds import Threshold as Threshold
 from precipice.measures.thresholds import adam_edge as adam_edge
 from precipice.measures.thresholds import clipped_edge as clipped_edge

@@ -54,12 +54,12 @@ def track_hessian(
     data = chunks_of(problem, chunk_size)
 
     def update(state: Any, memory: Any) -> tuple[Values, Any]:
-        found, memory = _warm(
+        found, memory = warm_eigs(
             Hessian(problem.loss, state.params, data), memory, key, state.step, num, rtol, max_products
         )
         return _values("hessian", found, num), memory
 
-    return Tracker(lambda state: _empty(state.params, num), update)
+    return Tracker(lambda state: empty_memory(state.params, num), update)
 
 
 def track_ntk(
@@ -86,11 +86,11 @@ def track_ntk(
 
     def init(state: Any) -> Any:
         like = jax.eval_shape(problem.outputs, state.params)
-        return _empty(jnp.zeros(like.shape, like.dtype), num)
+        return empty_memory(jnp.zeros(like.shape, like.dtype), num)
 
     def update(state: Any, memory: Any) -> tuple[Values, Any]:
         op = _gram(problem.outputs, problem.loss_of_outputs, state.params, data)
-        found, new = _warm(op, memory, key, state.step, num, rtol, max_products)
+        found, new = warm_eigs(op, memory, key, state.step, num, rtol, max_products)
         sign = jnp.where(jnp.sum(memory["vectors"][0] * new["vectors"][0]) < 0, -1, 1).astype(found.vectors.dtype)
         new["vectors"] = new["vectors"].at[0].multiply(sign)
         values = dict(_values("ntk", found, num))
@@ -147,7 +147,12 @@ def chunks_of(problem: AbstractProblem, chunk_size: int | None) -> Chunks | None
     return chunked(problem.data, chunk_size)
 
 
-def _empty(like: Any, num: int) -> dict[str, Any]:
+def empty_memory(like: Any, num: int) -> dict[str, Any]:
+    """What a tracker of `num` eigenpairs remembers before its first measurement.
+
+    Raises:
+        InputError: `num` below 1, or above the size of the operator.
+    """
     size = sum(leaf.size for leaf in jax.tree.leaves(like))
     at_least("num", num, 1)
     at_most("num", num, size, "the size of the operator")
@@ -156,9 +161,10 @@ def _empty(like: Any, num: int) -> dict[str, Any]:
     return {"vectors": vectors, "measurements": jnp.zeros((), jnp.int32)}
 
 
-def _warm(
+def warm_eigs(
     op: AbstractOperator, memory: Any, key: PRNGKey, step: Array, num: int, rtol: float, max_products: int
 ) -> tuple[Eigs, Any]:
+    """Eigenpairs from the vectors of the last measurement, and the memory after it; see `EXPLORE_EVERY`."""
     before = int(memory["measurements"])
     exploring = before % EXPLORE_EVERY == 0
     found = eigs(

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from precipice._checks import InputError, positive, whole
-from precipice._types import Params, PRNGKey, Scalar
+from precipice._types import Number, Params, PRNGKey, Scalar
 from precipice.monitor.held import check_rule, held_factor
 
 Loss = Callable[[Params, Any], Scalar]
@@ -45,7 +46,7 @@ class Held(NamedTuple):
 
 
 def hold(
-    stability: Stability, *, target: float, gain: float = 0.1, max_factor: float = 100.0, every: int = 1
+    stability: Stability, *, target: Number, gain: float = 0.1, max_factor: float = 100.0, every: int = 1
 ) -> optax.GradientTransformationExtraArgs:
     """Multiply the updates so that a stability number stays at its target: put it last in an ``optax.chain``.
 
@@ -55,7 +56,7 @@ def hold(
 
     Args:
         stability: what is held: `sharpness_number` or `noise_number`.
-        target: 1 is the edge.
+        target: 1 is the edge; may be traced.
         gain: see `held_factor`; at every measurement.
         max_factor: limit of the factor and of its inverse.
         every: steps between measurements.
@@ -65,7 +66,7 @@ def hold(
 
     References: agarwala2024, section 5 (asked for there); `held_factor` for the rule.
     """
-    check_rule(target, gain, max_factor)
+    check_rule(1.0 if isinstance(target, Tracer) else float(target), gain, max_factor)
     whole("every", every, 1)
 
     def init(params: Params) -> Held:
@@ -178,7 +179,7 @@ class Ahead(NamedTuple):
 
 
 def curvature_step(
-    loss: Loss, *, scale: float = 2.0, decay: float = 0.9, max_lr: float = 1e3
+    loss: Loss, *, scale: Number = 2.0, decay: float = 0.9, max_lr: float = 1e3
 ) -> optax.GradientTransformationExtraArgs:
     """Multiply the updates u by scale max(-g.u, 0)/|u.H u|: with scale 2 to where the quadratic ahead is level again.
 
@@ -187,7 +188,7 @@ def curvature_step(
 
     Args:
         loss: ``loss(params, batch)``.
-        scale: sigma.
+        scale: sigma; may be traced.
         decay: of the running means, in [0, 1).
         max_lr: limit, where there is no curvature ahead.
 
@@ -196,7 +197,8 @@ def curvature_step(
 
     References: Roulet et al. 2024, Stepping on the edge: curvature aware learning rate tuners (CDAT).
     """
-    positive("scale", scale)
+    if not isinstance(scale, Tracer):
+        positive("scale", float(scale))
     positive("max_lr", max_lr)
     if not 0 <= decay < 1:
         raise InputError(f"decay must lie in [0, 1); got {decay}.")

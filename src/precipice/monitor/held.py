@@ -13,7 +13,7 @@ def check_rule(target: float, gain: float, max_factor: float) -> None:
     at_least("max_factor", max_factor, 1)
 
 
-def held_factor(factor: Any, unit_value: Any, *, target: float, gain: float, max_factor: float) -> Any:
+def held_factor(factor: Any, unit_value: Any, *, target: Any, gain: float, max_factor: float) -> Any:
     """The next factor, f^(1-gain) (target/u)^gain within [1/max_factor, max_factor]: towards where f u is the target.
 
     Both the normalised sharpness and the trace form of K are proportional to the learning rate while the curvature

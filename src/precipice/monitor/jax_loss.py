@@ -50,19 +50,6 @@ class Held(eqx.Module):
         return self.function(eqx.combine(params, self.rest), *args)
 
 
-class Stretched(eqx.Module):
-    """``t -> function(centre + root t, *args)``: at t = 0 its Hessian is root H root, its gradient root g."""
-
-    function: Callable[..., Any]
-    centre: Params
-    root: Params
-
-    def __call__(self, t: Params, *args: Any) -> Any:
-        """The function at `t`, in stretched coordinates."""
-        moved = jax.tree.map(lambda c, r, x: c + r * x, self.centre, self.root, t)
-        return self.function(moved, *args)
-
-
 class OnData(eqx.Module):
     """``params -> function(params, data)``."""
 

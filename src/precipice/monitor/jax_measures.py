@@ -32,7 +32,8 @@ from precipice.curvature import (
     trace,
 )
 from precipice.measures import Threshold
-from precipice.monitor.jax_loss import Held, OnData, Probe, SplitLoss, Stretched
+from precipice.measures.stretched import Stretched
+from precipice.monitor.jax_loss import Held, OnData, Probe, SplitLoss
 from precipice.monitor.limits import trace_noise_kernel_norm
 from precipice.monitor.reading import Rates
 from precipice.monitor.setting import Setting

@@ -40,6 +40,7 @@ from precipice.papers.ahn2022.fig12 import FIGURE as AHN2022_FIG12
 from precipice.papers.ahn2022.fig12_right import FIGURE as AHN2022_FIG12_RIGHT
 from precipice.papers.ahn2022.fig13 import FIGURE as AHN2022_FIG13
 from precipice.papers.figure import Figure
+from precipice.papers.own.adam_edge import FIGURE as ADAM_EDGE
 from precipice.papers.own.mnist_second_moment import FIGURE as MNIST_SECOND_MOMENT
 from precipice.papers.own.self_stabilization import FIGURE as SELF_STABILIZATION
 from precipice.papers.shapira2023.fig1 import FIGURE as SHAPIRA2023_FIG1
@@ -115,6 +116,7 @@ _ALL = (
     AHN2022_FIG12_RIGHT,
     AHN2022_FIG13,
     SELF_STABILIZATION,
+    ADAM_EDGE,
     MNIST_SECOND_MOMENT,
     SHAPIRA2023_FIG1,
     SHAPIRA2023_FIG2,

@@ -1,8 +1,6 @@
 """A study file: TOML that names code only as ``module:function``; nothing in it is evaluated."""
 
-import importlib
 import os
-import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,14 +10,13 @@ from precipice._checks import InputError, one_of
 from precipice.results import Variable
 from precipice.studies import axes
 from precipice.studies.axes import Axis
-from precipice.studies.program import one_line
+from precipice.studies.named import named, named_function
 from precipice.studies.study import Study
 
 _TABLES = ("axes", "settings", "own", "variables", "chunk")
 _PLAIN = ("version", "seed", "key_axes", "precision", "traced")
 _NAMES = ("name", "run", "results", "probes", "claims", *_PLAIN, *_TABLES)
 _KINDS = ("values", "linear", "log", "count", "uniform", "log_uniform", "normal")
-_OURS = "precipice"
 
 
 def load(path: str | os.PathLike, *, trust: bool = False) -> Study:
@@ -96,40 +93,15 @@ def _list(path: Path, name: str, value: Any) -> list[Any]:
 
 
 def _function(path: Path, trust: bool, entry: str, text: Any) -> Callable[..., Any]:
-    found = _value(path, trust, entry, text)
-    if not callable(found):
-        raise InputError(f"{entry!r} in '{path.name}' must be a function; {text!r} is none.")
-    if not trust and str(getattr(found, "__module__", _OURS)).split(".")[0] != _OURS:
-        raise _untrusted(path, entry, f"{found.__module__}:{text.partition(':')[2]}")
-    return found
-
-
-def _untrusted(path: Path, entry: str, text: str) -> InputError:
-    return InputError(
-        f"{entry!r} in '{path.name}' must lie in precipice unless the file is trusted (--trust runs the code of "
-        f"its modules); got {text!r}."
-    )
+    return named_function(text, _place(path, entry), trust=trust, source="the file", beside=path.resolve().parent)
 
 
 def _value(path: Path, trust: bool, entry: str, text: Any) -> Any:
-    """What ``module:name`` names."""
-    module, _, name = text.partition(":") if isinstance(text, str) else ("", "", "")
-    parts = module.split(".")
-    if not name.isidentifier() or not all(part.isidentifier() for part in parts):
-        raise InputError(f"{entry!r} in '{path.name}' must be module:function; got {text!r}.")
-    if parts[0] != _OURS and not trust:
-        raise _untrusted(path, entry, text)
-    beside = str(path.resolve().parent)
-    if trust and beside not in sys.path:
-        sys.path.insert(0, beside)
-    try:
-        return getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        raise InputError(f"{entry!r} in '{path.name}' must name a module; {error}.") from error
-    except AttributeError as error:
-        raise InputError(f"{entry!r} in '{path.name}' must be found in its module; {error}.") from error
-    except Exception as error:
-        raise InputError(f"{entry!r} in '{path.name}' must name a module that runs; {one_line(error)}.") from error
+    return named(text, _place(path, entry), trust=trust, source="the file", beside=path.resolve().parent)
+
+
+def _place(path: Path, entry: str) -> str:
+    return f"{entry!r} in '{path.name}'"
 
 
 def _axis(path: Path, name: str, table: Any) -> Axis:
