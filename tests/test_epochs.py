@@ -212,7 +212,7 @@ def test_running_statistics_and_augmented_batches_are_as_said():
     """Statistics follow those of each batch, which is cut from the order and augmented from key and step."""
     problem = images()
     network: Any = problem.network
-    process = EpochDescent(problem, dynamics.gradient_descent(0.1), 4, augment=problems.CropAndFlip(1))
+    process: Any = EpochDescent(problem, dynamics.gradient_descent(0.1), 4, augment=problems.CropAndFlip(1))
     state, step, augment = (eqx.filter_jit(f) for f in (process.init, process.step, process.augment))
     seen_of = eqx.filter_jit(network.with_statistics)
     state = state(KEY)
