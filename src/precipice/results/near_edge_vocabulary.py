@@ -20,14 +20,14 @@ VARIABLES = (
         "top_mode_curvature",
         ("probe_step",),
         "1",
-        "Q1(J^T z1 v1, J^T z1 v1), Q1 = v1 . Q the Hessian of the outputs summed with weights v1; bare J.",
+        "Q1(J^T z1 v1, J^T z1 v1), Q1 = v1^T Q the Hessian of the outputs summed with weights v1; bare J.",
         _AGARWALA + ", section 4",
     ),
     Variable(
         "model_curvature_node",
         ("projection", "random_vector", "node"),
         "1",
-        "Nodes of the Lanczos quadrature of the spectrum of v . Q, for unit vectors v of the outputs.",
+        "Nodes of the Lanczos quadrature of the spectrum of v^T Q, for unit vectors v of the outputs.",
         _AGARWALA + ", figure 6",
     ),
     Variable(
