@@ -6,6 +6,7 @@ Compiling ResNet-18 itself takes most of a minute: the figures at scale quick ru
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,6 +20,7 @@ from precipice.figures.claims import FAILS, HOLDS, evaluate
 from precipice.papers.ahn2022 import residual
 from precipice.papers.figure import Context
 from precipice.papers.registry import FIGURES
+from precipice.problems.architectures.resnet import SMALL_IMAGES
 
 IDS = ("ahn2022/fig3-bottom", "ahn2022/fig12-right", "ahn2022/fig13")
 
@@ -34,8 +36,7 @@ def small_network(settings, data_dir):
     if classes is not None:
         options["targets"] = problems.binary_pair
     data = problems.digits(settings.num_examples, **options)
-    stem = problems.architectures.resnet.SMALL_IMAGES
-    network = problems.ResNet((1, 8, 8), data.y.shape[1], (1,), (4,), (3, 3), 1, stem)
+    network = problems.ResNet((1, 8, 8), data.y.shape[1], (1,), (4,), (3, 3), 1, SMALL_IMAGES)
     loss = problems.mean_logistic if classes else problems.mean_softmax_cross_entropy
     return problems.Supervised(network, data, loss)
 
@@ -52,7 +53,8 @@ def test_a_run_is_descent_and_the_probe_is_the_last_layer(tmp_path, monkeypatch)
     whole = dataset.isel(batch_size=1, lr=0, seed=0, epoch=0)
     assert float(whole["training_loss"]) == pytest.approx(float(problem.loss(start)), rel=1e-5)
     assert float(whole["last_bias_median"]) == 0
-    features = problem.network.features(start, problem.data.x)
+    network: Any = problem.network
+    features = network.features(start, problem.data.x)
     assert float(whole["mean_activation"]) == pytest.approx(float(features.mean()), rel=1e-5)
     assert np.all(np.isfinite(dataset["mean_activation"]))
     assert "mean_logit" not in dataset
