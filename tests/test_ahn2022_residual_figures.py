@@ -47,7 +47,8 @@ def test_a_run_is_descent_and_the_probe_is_the_last_layer(tmp_path, monkeypatch)
     settings = settings_of("ahn2022/fig13", num_examples=40, batch_sizes="20,40", lrs="0.01,0.5", epochs=4)
     residual.validate(settings)
     dataset = FIGURES["ahn2022/fig13"].run(settings, Context(tmp_path, None, "none", quiet))
-    assert dataset.sizes == {"batch_size": 2, "lr": 2, "seed": 1, "epoch": 5}
+    axes = {"batch_size": 2, "lr": 2, "seed": 1, "epoch": 5}
+    assert dataset["mean_activation"].sizes == axes, {n: v.dims for n, v in dataset.items()}
     problem = small_network(settings, None)
     start = problem.init(jax.random.split(jax.random.split(jax.random.key(0), 1)[0])[0])
     whole = dataset.isel(batch_size=1, lr=0, seed=0, epoch=0)
