@@ -52,7 +52,7 @@ def test_a_run_is_descent_and_the_probe_is_the_last_layer(tmp_path, monkeypatch)
     problem = small_network(settings, None)
     start = problem.init(jax.random.split(jax.random.split(jax.random.key(0), 1)[0])[0])
     whole = dataset.isel(batch_size=1, lr=0, seed=0, epoch=0)
-    assert float(whole["training_loss"]) == pytest.approx(float(problem.loss(start)), rel=1e-5)
+    assert float(np.ravel(whole["training_loss"])[0]) == pytest.approx(float(problem.loss(start)), rel=1e-5)
     assert float(whole["last_bias_median"]) == 0
     network: Any = problem.network
     features = network.features(start, problem.data.x)
