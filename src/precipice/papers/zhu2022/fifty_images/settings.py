@@ -94,6 +94,10 @@ def at_paper(activation: str):
     return settings
 
 
+QUICK_LR = {"elu": 0.03, "tanh": 0.02}
+"""At 0.03 the narrow tanh network leaves the edge and ends at 25 of 67."""
+
+
 def at_quick(activation: str):
     """A narrower network, fewer steps and a larger learning rate; scikit-learn's digits where no CIFAR-10 is found."""
 
@@ -103,7 +107,7 @@ def at_quick(activation: str):
             dataset=there(data_dir),
             activation=activation,
             width=100,
-            lr=0.03,
+            lr=QUICK_LR[activation],
             num_steps=10_000,
             every=100,
             projection_step=2000,
