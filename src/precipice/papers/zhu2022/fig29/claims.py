@@ -49,8 +49,10 @@ def _follows(dataset: "xarray.Dataset") -> float | None:
     values = relative(dataset)
     if len(values) < 3 or not np.isfinite(values).any(axis=-1).all():
         return None
-    medians = np.nanmedian(values, axis=-1).T
-    return float(min(np.corrcoef(rankdata(row), np.arange(len(row)))[0, 1] for row in medians))
+    ranks = [rankdata(row) for row in np.nanmedian(values, axis=-1).T]
+    if any(np.ptp(row) == 0 for row in ranks):
+        return 0.0
+    return float(min(np.corrcoef(row, np.arange(len(row)))[0, 1] for row in ranks))
 
 
 def _converged(dataset: "xarray.Dataset") -> float:
