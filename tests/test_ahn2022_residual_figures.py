@@ -52,7 +52,7 @@ def test_a_run_is_descent_and_the_probe_is_the_last_layer(tmp_path, monkeypatch)
     problem = small_network(settings, None)
     start = problem.init(jax.random.split(jax.random.split(jax.random.key(0), 1)[0])[0])
     whole = dataset.isel(batch_size=1, lr=0, seed=0, epoch=0)
-    assert float(np.ravel(whole["training_loss"])[0]) == pytest.approx(float(problem.loss(start)), rel=1e-5)
+    assert float(np.ravel(whole["epoch_loss"])[0]) == pytest.approx(float(problem.loss(start)), rel=1e-5)
     assert float(whole["last_bias_median"]) == 0
     network: Any = problem.network
     features = network.features(start, problem.data.x)
@@ -80,7 +80,7 @@ def grid(values, name):
         (0, 0, "last_bias_median", [[[0, -0.1], [0, -0.5]]], -0.4),
         (2, 0, "last_bias_median", [[[0, -0.1], [0, -0.5]], [[0, -0.2], [0, -0.3]]], -0.1),
         (0, 1, "last_bias_median", [[[0] * 9, [0, -1, -1, -2, -2, -1, -1, -3, -3]]], 1.0),
-        (0, 2, "training_loss", [[[0] * 5, [3, 2, 2.5, 1, 1.5]]], 2.0),
+        (0, 2, "epoch_loss", [[[0] * 5, [3, 2, 2.5, 1, 1.5]]], 2.0),
         (1, 0, "mean_logit", [[[0] * 6, [0, 1, -1, 1, 0.99, 1]]], 2.0),
         (1, 1, "mean_logit", [[[0, 0.5, 0], [0, 1, -1]]], 4.0),
         (2, 1, "mean_activation", [[[1, 1], [1, 0.5]], [[1, 0.5], [1, 0.4]]], 0.8),

@@ -15,7 +15,17 @@ import xarray
 
 from precipice import results
 from precipice._checks import InputError
-from precipice.results import atomic, checksums, store, swap
+from precipice.results import (
+    atomic,
+    checksums,
+    monitor_vocabulary,
+    near_edge_vocabulary,
+    stochastic_vocabulary,
+    store,
+    swap,
+    theory_vocabulary,
+    vocabulary,
+)
 from precipice.results.provenance import _checkout, _version, _without_paths
 
 RNG = np.random.default_rng(0)
@@ -55,6 +65,13 @@ def test_every_variable_has_known_axes_and_one_sentence():
         assert set(v.dims) <= set(results.DIMENSIONS)
         assert v.meaning.endswith(".")
         assert v.meaning.count(". ") == 0
+
+
+def test_no_name_of_the_vocabulary_means_two_things():
+    parts = (vocabulary, monitor_vocabulary, near_edge_vocabulary, stochastic_vocabulary, theory_vocabulary)
+    names = [v.name for part in parts[1:] for v in (*part.VARIABLES, *part.DIMENSIONS)]
+    names += [v.name for v in (*vocabulary._VARIABLES, *vocabulary._DIMENSIONS)]
+    assert {name for name in names if names.count(name) > 1} == set()
 
 
 def test_codes_keep_their_numbers_and_are_described_in_the_file():

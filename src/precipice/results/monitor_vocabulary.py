@@ -16,7 +16,6 @@ _GROUPED = ("probe_step", "group")
 DIMENSIONS = (Dimension("group", "1", "Group of parameters of an optimiser, or any named part of them."),)
 
 VARIABLES = (
-    Variable("probe_loss", _STEP, "1", "Mean loss over the monitor's probe examples.", "definition"),
     Variable("current_lr", _STEP, "1", "Learning rate of the first group at the measurement.", "definition"),
     Variable("training_seconds", _STEP, "s", "Seconds of training so far, measurements left out.", "definition"),
     Variable("measuring_seconds", _STEP, "s", "Seconds spent on measurements so far, this one included.", "definition"),

@@ -11,7 +11,6 @@ DIMENSIONS = (
     Dimension("node", "1", "Index of a node of a quadrature, ascending."),
     # agarwala2022, Taylor models of a network
     Dimension("taylor_order", "1", "Order of a Taylor model; 0: the network itself.", sweep=True),
-    Dimension("window_step", "1", "Gradient steps from the point of expansion near the edge."),
 )
 
 VARIABLES = (

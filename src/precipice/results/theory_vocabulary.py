@@ -71,8 +71,6 @@ VARIABLES = (
     Variable("kernel_along_data", ("probe_step",), "1", "v1^T M v1, v1 the top eigenvector of the data's Gram.", _LI),
     Variable("kernel_along_data_bound", ("probe_step",), "1", "2 c/m, the bound of lambda_1(M) - v1^T M v1.", _LI),
     Variable("counterexample_overlap", (), "1", "<F, D> after one step at lr lambda = (1.6, 1.2, 0.3).", _LI),
-    # zhu2022, layered networks
-    Variable("probe_loss", ("probe_step",), "1", "Mean training loss at the steps of the probes.", "definition"),
     # zhu2022, scalar networks
     Variable("entries", ("step", "entry"), "1", "Entries of a scalar network before the step is taken.", _ZHU),
     Variable("start_entries", ("entry",), "1", "Entries of a scalar network from which a run starts.", _ZHU),
@@ -123,7 +121,7 @@ VARIABLES = (
     Variable("smoothed_relu_slope", (), "1", "g'(b) = Phi(b).", _AHN),
     Variable("mean_relu", (), "1", "Mean of max(z + b, 0) over normal z, by quadrature.", _AHN),
     # ahn2022, residual networks
-    Variable("training_loss", ("epoch",), "1", "Mean loss over all training examples at the end of an epoch.", _AHN),
+    Variable("epoch_loss", ("epoch",), "1", "Mean loss over all training examples at the end of an epoch.", _AHN),
     Variable("last_bias_median", ("epoch",), "1", "Median of the biases of the last BatchNorm's channels.", _AHN),
     Variable("mean_activation", ("epoch",), "1", "Mean last activation, over channels, places and examples.", _AHN),
     Variable("mean_logit", ("epoch",), "1", "Mean output over the training examples.", _AHN),

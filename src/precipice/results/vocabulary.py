@@ -39,6 +39,7 @@ _RANKED = ("probe_step", "eigenvalue")
 
 _VARIABLES = (
     Variable("loss", ("step",), "1", "Mean training loss before the step is taken.", "definition"),
+    Variable("probe_loss", ("probe_step",), "1", "Mean loss over the examples that are probed.", "definition"),
     Variable(
         "accuracy",
         ("probe_step",),

@@ -74,7 +74,7 @@ def _steady(dataset: "xarray.Dataset") -> float:
 
 
 def _rises(dataset: "xarray.Dataset") -> float:
-    return float(np.sum(np.diff(dataset["training_loss"].isel(lr=-1, batch_size=0).values) > 0))
+    return float(np.sum(np.diff(dataset["epoch_loss"].isel(lr=-1, batch_size=0).values) > 0))
 
 
 CLAIMS = (
@@ -110,7 +110,7 @@ CLAIMS = (
 
 # Picture ------------------------------------------------------------------------------------------------------------
 
-LABELS = {"loss": ("training_loss", "training loss"), "bias": ("last_bias_median", "median bias of the last layer")}
+LABELS = {"loss": ("epoch_loss", "training loss"), "bias": ("last_bias_median", "median bias of the last layer")}
 
 
 def plot(dataset: "xarray.Dataset", panel: str | None = None) -> "Picture":

@@ -26,7 +26,7 @@ class _LastLayer(eqx.Module):
         else:
             given = state.memory.statistics
             means = weighted_mean(lambda batch: self._means(state.params, given, batch), chunked(data, CHUNK))
-        names = ("mean_activation", "mean_logit", "training_loss")
+        names = ("mean_activation", "mean_logit", "epoch_loss")
         return dict(zip(names, means, strict=True)) | {"last_bias_median": jnp.median(bias)}
 
     def _means(self, params: Any, given: Any, batch: Any) -> Any:
@@ -37,7 +37,7 @@ class _LastLayer(eqx.Module):
 
 
 def last_layer(problem: problems.Supervised, *, whole: bool) -> _LastLayer:
-    """Probe ``last_bias_median``, ``mean_activation``, ``mean_logit``, ``training_loss``, over all training examples.
+    """Probe ``last_bias_median``, ``mean_activation``, ``mean_logit``, ``epoch_loss``, over all training examples.
 
     The last BatchNorm of the last block stands for the last convolution's bias: the convolutions have none of their
     own. Its sum with the shortcut goes through the last ReLU, whose outputs are the activations. One forward pass.
