@@ -13,6 +13,7 @@ from precipice.results import VARIABLES, monitor_vocabulary
 
 _SUFFIXES = ("_bound", "_sem", "_residual")
 _SHARED = (
+    "probe_loss",
     "gradient_norm",
     "hessian_eigenvalue",
     "hessian_eigenvalue_bound",
