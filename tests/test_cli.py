@@ -512,10 +512,12 @@ def test_quick_runs_on_cifar_where_it_is_found(no_data, monkeypatch):
     on_images = [figure for figure in registry.FIGURES.values() if figure.scales["quick"].preferred == "cifar10"]
     assert len(on_images) >= 2
     for figure in on_images:
-        chosen = choose(figure, "quick", ["num_examples=60"])
+        chosen = choose(figure, "quick", [])
         assert chosen.settings.dataset == "cifar10"
         assert chosen.note == ""
-        assert choose(figure, "quick", ["dataset=digits"]).settings.preprocess == "standardise_pixels"
+        assert choose(figure, "quick", ["dataset=digits", "num_examples=100"]).settings.dataset == "digits"
+    for name in ("shapira2023/fig1", "agarwala2022/fig5"):
+        chosen = choose(registry.FIGURES[name], "quick", ["num_examples=60"])
         assert networks.problem_for(chosen.settings, None).data.x.shape == (60, 3072)
 
 
