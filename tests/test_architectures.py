@@ -66,6 +66,10 @@ def inner(a, b):
     return jnp.vdot(ravel_pytree(a)[0], ravel_pytree(b)[0])
 
 
+LARGE_LONG = [pytest.param(n, marks=pytest.mark.long) if n in ("resnet50", "mixer") else n for n in NETWORKS]
+"""Half a minute of compilation less in a short run of the tests."""
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_number_of_parameters_is_the_published_one(name):
     row = NETWORKS[name]
@@ -80,7 +84,7 @@ def test_outputs_are_those_of_pytorch(name):
     near(got, np.array(TORCH[name][0]["outputs"]))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", LARGE_LONG)
 def test_slope_and_curvature_are_those_of_pytorch(name):
     network, params, v, x = at(name)
     slope, bend = both(problem_of(network, x), params, v)
@@ -105,7 +109,7 @@ def test_the_hessian_in_chunks_is_that_of_pytorch(name):
     assert along(operator, v) == pytest.approx(TORCH[name][1]["curvature"], rel=1e-11)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", LARGE_LONG)
 def test_gauss_newton_is_that_of_the_jacobian(name):
     """v^T G v = |J v|^2/n: in chunks, or with J through the statistics of the batch."""
     network, params, v, x = at(name)
