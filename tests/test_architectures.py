@@ -12,6 +12,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from architecture_rows import NETWORKS, NUM_CLASSES, NUM_EXAMPLES, direction, images, like, point, remade
+from long_rows import some
 from precipice import curvature, problems
 from precipice._checks import InputError
 
@@ -66,10 +67,6 @@ def inner(a, b):
     return jnp.vdot(ravel_pytree(a)[0], ravel_pytree(b)[0])
 
 
-LARGE_LONG = [pytest.param(n, marks=pytest.mark.long) if n in ("resnet50", "mixer") else n for n in NETWORKS]
-"""Half a minute of compilation less in a short run of the tests."""
-
-
 @pytest.mark.parametrize("name", NETWORKS)
 def test_number_of_parameters_is_the_published_one(name):
     row = NETWORKS[name]
@@ -84,7 +81,7 @@ def test_outputs_are_those_of_pytorch(name):
     near(got, np.array(TORCH[name][0]["outputs"]))
 
 
-@pytest.mark.parametrize("name", LARGE_LONG)
+@pytest.mark.parametrize("name", some(NETWORKS, "resnet18", "vit"))
 def test_slope_and_curvature_are_those_of_pytorch(name):
     network, params, v, x = at(name)
     slope, bend = both(problem_of(network, x), params, v)
@@ -92,7 +89,7 @@ def test_slope_and_curvature_are_those_of_pytorch(name):
     assert bend == pytest.approx(TORCH[name][1]["curvature"], rel=1e-11)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", some(NETWORKS, "resnet18", "vit"))
 def test_an_example_depends_on_its_batch_where_the_network_says_so(name):
     network, params, _, x = at(name)
     whole, some = outputs_of(network, params, x), outputs_of(network, params, x[:4])
@@ -109,7 +106,7 @@ def test_the_hessian_in_chunks_is_that_of_pytorch(name):
     assert along(operator, v) == pytest.approx(TORCH[name][1]["curvature"], rel=1e-11)
 
 
-@pytest.mark.parametrize("name", LARGE_LONG)
+@pytest.mark.parametrize("name", some(NETWORKS, "resnet18", "vit"))
 def test_gauss_newton_is_that_of_the_jacobian(name):
     """v^T G v = |J v|^2/n: in chunks, or with J through the statistics of the batch."""
     network, params, v, x = at(name)
@@ -190,7 +187,7 @@ def test_top_eigenvalue_on_digits(name):
 # Bad input ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", COUPLED)
+@pytest.mark.parametrize("name", some(COUPLED, "resnet18"))
 def test_what_batch_norm_leaves_undefined_is_refused(name):
     network, params, v, x = at(name)
     problem = problem_of(network, x)

@@ -104,7 +104,13 @@ def test_kappa_is_the_integral(b):
 
 
 @pytest.mark.parametrize(
-    "weight_sum", [-14.0, pytest.param(1e-3, marks=pytest.mark.long), pytest.param(1.0, marks=pytest.mark.long), 100.0]
+    "weight_sum",
+    [
+        -14.0,
+        pytest.param(1e-3, marks=pytest.mark.long),
+        pytest.param(1.0, marks=pytest.mark.long),
+        pytest.param(100.0, marks=pytest.mark.long),
+    ],
 )
 def test_the_flow_keeps_the_invariant_and_ends_at_the_predicted_bias(weight_sum):
     def flow(_, point):

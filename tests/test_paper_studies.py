@@ -189,6 +189,7 @@ def plane(tmp_path_factory):
     return folder, fig4.run(PLANE, within(folder))
 
 
+@pytest.mark.long
 def test_cells_of_the_plane_are_runs_that_share_a_model(plane):
     _, found = plane
     assert dict(found.sizes) == {"model_size": 2, "output_scale": 3, "jacobian_scale_squared": 3, "draw": 2}
@@ -226,6 +227,7 @@ def test_a_plane_of_one_size_is_one_panel(tmp_path):
 # --- agarwala2024
 
 
+@pytest.mark.long
 def test_a_row_of_learning_rates_needs_no_folder(tmp_path):
     settings = dataclasses.replace(
         mnist.PAPER, dataset="digits", num_examples=24, width=4, batch_sizes="1, 2", lr_ratios="0.005, 3000",

@@ -28,7 +28,7 @@ def top(jacobian):
 # Early sharpening ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("d", "p"), [(4, 6), (1, 3)])
+@pytest.mark.parametrize(("d", "p"), [(4, 6), pytest.param(1, 3, marks=pytest.mark.long)])
 def test_derivatives_of_the_top_eigenvalue_by_differences_of_the_flow(d, p):
     """QR-36 against eighth-order differences of lambda_1 along a flow that is solved both ways in time."""
     rows = gaussian_rows(d, p, output_scale=0.5, jacobian_scale=0.7, key=jax.random.key(d))
@@ -90,7 +90,14 @@ def test_the_law_is_the_mean_eigenvalue_times_its_factor():
 # Non-linear ratio and scalings --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("d", "p", "symmetric"), [(8, 14, True), (8, 14, False), (12, 5, True)])
+@pytest.mark.parametrize(
+    ("d", "p", "symmetric"),
+    [
+        pytest.param(8, 14, True, marks=pytest.mark.long),
+        pytest.param(8, 14, False, marks=pytest.mark.long),
+        (12, 5, True),
+    ],
+)
 def test_the_nonlinear_ratio_is_its_law(d, p, symmetric):
     """QR-37 within five standard errors of each mean."""
     keys = jax.random.split(jax.random.key(1), 4000)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from long_rows import some
 from precipice._checks import InputError
 from precipice.dynamics import quiet
 from precipice.papers.figure import Context
@@ -179,7 +180,7 @@ def test_geometric_fall_is_a_correlation_of_minus_one():
 # Noise --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [27, 28])
+@pytest.mark.parametrize("number", some([27, 28], 28))
 def test_noise_is_recorded_early_at_each_step_and_late_at_every_so_many(number):
     data = run(number, num_steps=1000, every=100, early_steps=150, seeds=2)
     assert data["step"].values.tolist() == [*range(151), *range(200, 1001, 100)]

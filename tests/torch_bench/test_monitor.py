@@ -119,6 +119,7 @@ def test_a_measurement_leaves_everything_as_it_was():
         assert not torch.is_grad_enabled()
 
 
+@pytest.mark.long
 def test_tracking_with_warm_starts_is_right_to_1e_4_at_few_products():
     model = seeded(lambda: nn.Sequential(nn.Linear(3, 30), nn.Tanh(), nn.Linear(30, 2)))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.4)
