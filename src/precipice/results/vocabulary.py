@@ -222,7 +222,7 @@ def variable(name: str, *, extra: Sequence[Variable] = ()) -> Variable:
         >>> variable("acuracy")
         Traceback (most recent call last):
         ...
-        precipice._checks.InputError: Variable 'acuracy' is unknown; did you mean accuracy or test_accuracy?
+        precipice._checks.InputError: Variable 'acuracy' is unknown; did you mean accuracy or ...
     """
     known = known_variables(extra)
     one_of("Variable", name, known)
