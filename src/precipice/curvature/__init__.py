@@ -25,6 +25,8 @@ from precipice.curvature.noise_trace import gram_trace_hutchinson as gram_trace_
 from precipice.curvature.ntk import NTK as NTK
 from precipice.curvature.ntk import gram as gram
 from precipice.curvature.operator import AbstractOperator as AbstractOperator
+from precipice.curvature.streamed import streamed_estimate as streamed_estimate
+from precipice.curvature.streamed import streamed_mean as streamed_mean
 from precipice.curvature.third import third_derivative as third_derivative
 from precipice.curvature.trace import Estimate as Estimate
 from precipice.curvature.trace import trace as trace

@@ -14,6 +14,7 @@ from precipice._checks import InputError, NonFiniteError, at_least
 from precipice._types import PRNGKey, Tracker
 from precipice.dynamics.advance import advance, advance_once, all_finite
 from precipice.dynamics.checkpoints import AbstractCheckpoint, CheckpointFile, Journey
+from precipice.dynamics.feed import Feed, fed, fed_block
 from precipice.dynamics.process import AbstractProcess, State
 from precipice.dynamics.progress import Progress, Report, bar
 from precipice.dynamics.simulate import Probe, check_schedule, measured
@@ -59,6 +60,7 @@ def train(
     title: str = "training",
     progress: Progress = bar,
     block: int | None = None,
+    feed: Feed | None = None,
 ) -> Training:
     """Run `process` for up to `num_steps` steps, measuring at steps 0, every, 2 every, ...
 
@@ -83,6 +85,8 @@ def train(
         block: steps compiled as one, after which the display and the clock of checkpoints are looked at; a divisor of
             `every`, by default `every` itself. Give less where `every` takes minutes, and 1, which is no loop, for
             convolutional networks on a CPU: they are then 2 to 4 times faster (design/training.md).
+        feed: ``feed(step) -> data`` of that step, such as a `problems.ImageStream`, in place of the data of the
+            process's problem, for data that do not fit into memory: the process takes each batch for all its data.
 
     Raises:
         InputError: schedule or names do not fit; the start or its curvature is not finite; the checkpoint belongs to
@@ -91,6 +95,7 @@ def train(
     check_schedule(num_steps, every)
     block = _checked_block(block, every)
     kept = CheckpointFile(checkpoint) if isinstance(checkpoint, Path) else checkpoint
+    process = process if feed is None else fed(process, feed(0))
     journey = _begun(process, key, trackers, kept, fingerprint)
     last = time.monotonic()
     with progress(title, num_steps) as report:
@@ -104,7 +109,10 @@ def train(
                 last = time.monotonic()
             if reason:
                 return _finished(journey, reason)
-            journey = _block(process, journey, block, every)
+            if feed is None:
+                journey = _block(process, journey, block, every)
+            else:
+                journey = fed_block(process, journey, every if block is None else block, feed)
             if not journey.alive:
                 if kept is not None:
                     kept.store(journey, fingerprint)

@@ -45,7 +45,7 @@ def found(data_dir: DataDir = None, *, md5: bool = False) -> dict[str, Found]:
         md5: also read the files and say whose md5 is wrong (0.4 s for all); without it, by name only, as loading
             checks them anyway.
     """
-    return {name: _survey(release, _root(data_dir), md5) for name, release in RELEASES.items()}
+    return {name: _survey(release, data_root(data_dir), md5) for name, release in RELEASES.items()}
 
 
 def fetch(
@@ -73,7 +73,7 @@ def fetch(
         InputError: an unknown name, or a download that failed, with the reason.
     """
     one_of("data set", name, releases)
-    release, root = releases[name], _root(data_dir)
+    release, root = releases[name], data_root(data_dir)
     target = root / release.folder
     if all(_md5_if_present(target / file) == md5 for file, md5 in release.checksums.items()):
         return target
@@ -102,12 +102,12 @@ def locate(release: Release, file: str, data_dir: DataDir = None) -> Path:
     Raises:
         InputError: missing from a named directory, a failed download, or a wrong md5.
     """
-    path = _root(data_dir) / release.folder / file
+    path = data_root(data_dir) / release.folder / file
     if not path.is_file():
         if _is_named(data_dir):
             raise InputError(
                 f"{release.title} needs the file {release.folder}/{file}, which is not in the data directory "
-                f"{_root(data_dir)}; `{command(release, data_dir)}` downloads it there."
+                f"{data_root(data_dir)}; `{command(release, data_dir)}` downloads it there."
             )
         fetch(release.name, releases={release.name: release})
     got, expected = _md5_if_present(path), release.checksums[file]
@@ -127,7 +127,8 @@ def _is_named(data_dir: DataDir) -> bool:
     return bool(data_dir or os.environ.get(VARIABLE))
 
 
-def _root(data_dir: DataDir) -> Path:
+def data_root(data_dir: DataDir) -> Path:
+    """The data directory that `data_dir` chooses."""
     return Path(data_dir or os.environ.get(VARIABLE) or pooch.os_cache("precipice")).expanduser()
 
 
