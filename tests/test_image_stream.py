@@ -96,19 +96,21 @@ def test_a_row_group_is_read_once_an_epoch(images, tmp_path, monkeypatch):
     pytest.importorskip("pyarrow")
     module = importlib.import_module("precipice.problems.data.image_table")
     table, reads, read = as_parquet(tmp_path, images), [], module._images_of
-    object.__setattr__(table, "kept_bytes", 30_000)  # two windows of 14 images of about 1 KB
+    size = max(len(images.read(i)) for i in range(NUM))
+    object.__setattr__(table, "kept_bytes", 40 * size)  # two windows of 14 to 20 images, of 60
 
     def counted(group, column):
         reads.append(group)
         return read(group, column)
 
     monkeypatch.setattr(module, "_images_of", counted)
-    batches = stream(table, 10, mix=14, workers=3)
+    batches = stream(table, 10, mix=14, workers=3, ahead=0)
     for step in range(batches.epoch_steps):
         batches(step)
-    assert len(set(reads)) == len(table.runs)
-    assert len(reads) <= len(table.runs) + 4  # what is begun of the next epoch
-    assert sum(f.result().nbytes for f in table._kept.values()) <= 30_000
+    assert len(set(reads)) == len(reads) == len(table.runs)
+    batches._pool.shutdown(wait=True)
+    assert len(table._kept) < len(table.runs)
+    assert sum(f.result().nbytes for f in table._kept.values()) <= 40 * size
 
 
 # Views --------------------------------------------------------------------------------------------------------------

@@ -149,7 +149,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
 def test_a_file_of_something_else_is_refused(tmp_path):
     path = tmp_path / "run.npz"
     save_checkpoint(path, {"x": np.ones(3)}, {"fingerprint": ""})
-    with pytest.raises(InputError, match=r"holds another\.$"):
+    with pytest.raises(InputError, match=r"holds another: 0 arrays, where this run's .* have \d+\.$"):
         run(quadratic(), checkpoint=path)
 
 

@@ -15,6 +15,7 @@ from precipice._checks import InputError, NonFiniteError, at_least, at_most, pos
 from precipice._types import PRNGKey
 from precipice.curvature.lanczos import Limits, Pairs, top_pairs
 from precipice.curvature.operator import AbstractOperator, dtype_of, linear_product, linearised, unflatten
+from precipice.curvature.precision import check_tolerance
 from precipice.curvature.vectors import DeviceVectors, HostVectors
 
 
@@ -91,7 +92,8 @@ def eigs(
     400 or less).
 
     Raises:
-        InputError: num, rtol or max_products out of range.
+        InputError: num, rtol or max_products out of range, or rtol below the rounding of the precision in which
+            products are computed (see `problems.Lowered`).
         NonFiniteError: the operator's products are not finite: the point or the data hold NaN, or they overflow.
 
     Example:
@@ -145,6 +147,7 @@ def _check(op: AbstractOperator, num: int, keep: int | None, rtol: float, max_pr
     at_least("num", num, 1)
     at_most("num", num, op.size, "the size of the operator")
     positive("rtol", rtol)
+    check_tolerance(op, dtype_of(op), rtol)
     at_least("max_products", max_products, num if keep is None else keep)
     if end not in ("largest", "smallest"):
         raise InputError(f"end must be 'largest' or 'smallest'; got {end!r}.")

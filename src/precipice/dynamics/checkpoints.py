@@ -103,14 +103,23 @@ def history_of(journey: Journey) -> dict[str, np.ndarray]:
 
 
 def check_same(kept: Mapping[str, Any], fresh: Journey, found: str, fingerprint: str, path: Path) -> None:
-    """Refuse what is kept of another run: another fingerprint, or arrays of other shapes."""
-    wanted = arrays_of(fresh)
-    same = all(
-        name in kept and (kept[name].shape, kept[name].dtype) == (leaf.shape, leaf.dtype)
-        for name, leaf in wanted.items()
-    )
-    if found != fingerprint or not same:
+    """Refuse what is kept of another run: another fingerprint, or another network's arrays."""
+    if found != fingerprint:
         raise InputError(f"a checkpoint must belong to the same run to be resumed; {path} holds another.")
+    wanted = {name: (leaf.shape, leaf.dtype) for name, leaf in arrays_of(fresh).items()}
+    there = {name: (kept[name].shape, kept[name].dtype) for name in kept if name == "key" or name.startswith("leaf_")}
+    if len(there) != len(wanted):
+        raise InputError(
+            f"a checkpoint must belong to the same run to be resumed; {path} holds another: {len(there)} arrays, where "
+            f"this run's network, optimiser and measurements have {len(wanted)}."
+        )
+    for name, (shape, dtype) in wanted.items():
+        if there.get(name) != (shape, dtype):
+            got = "none" if name not in there else f"{there[name][1]}{list(there[name][0])}"
+            raise InputError(
+                f"a checkpoint must belong to the same run to be resumed; {path} holds another: {got} where this run "
+                f"has an array {dtype}{list(shape)}."
+            )
 
 
 def rebuilt(kept: Mapping[str, Any], fresh: Journey, alive: bool, history: Mapping[str, np.ndarray]) -> Journey:

@@ -21,6 +21,7 @@ from precipice._checks import at_least, check_batch_size
 from precipice._types import Number, Params, PRNGKey, Scalar
 from precipice.curvature import Chunks, Estimate, Hessian, chunked, trace
 from precipice.curvature.chunks import num_examples, weighted_mean
+from precipice.curvature.coupled import check_uncoupled
 from precipice.problems import AbstractProblem
 from precipice.problems.losses import check_mean
 
@@ -98,7 +99,7 @@ def gradient_noise_scale(problem: AbstractProblem, params: Params, data: Any, *,
         chunk: examples whose gradients are held at a time.
 
     Raises:
-        InputError: a chunk below 1.
+        InputError: a chunk below 1, or a problem with BatchNorm.
 
     References: McCandlish et al. 2018, An empirical model of large-batch training, eq. 2.9.
 
@@ -111,6 +112,7 @@ def gradient_noise_scale(problem: AbstractProblem, params: Params, data: Any, *,
         >>> float(gradient_noise_scale(problem, params, data, chunk=1).value)
         0.25
     """
+    check_uncoupled(problem.loss, "the gradient noise scale")
     value = _noise_scale(problem, params, chunked(data, chunk))
     return Estimate(value, jnp.zeros_like(value))
 
@@ -149,10 +151,11 @@ def gradient_noise_scale_two_batch(
         key: for the batches.
 
     Raises:
-        InputError: `large` not above `small`, or `num` below 2.
+        InputError: `large` not above `small`, `num` below 2, or a problem with BatchNorm.
 
     References: McCandlish et al. 2018, appendix A.1.
     """
+    check_uncoupled(problem.loss, "the gradient noise scale")
     at_least("small", small, 1)
     at_least("large", large, small + 1)
     at_least("num of a mean over batches", num, 2)

@@ -14,6 +14,7 @@ from precipice._types import Params, PRNGKey, Scalar
 from precipice.problems.abstract_network import AbstractNetwork
 from precipice.problems.data.dataset import Dataset
 from precipice.problems.losses import mean_logistic, mean_softmax_cross_entropy
+from precipice.problems.lowered import Lowered
 from precipice.problems.problem import AbstractProblem
 
 
@@ -50,6 +51,11 @@ class Supervised(AbstractProblem):
     def couples_examples(self) -> bool:
         """Whether the outputs of an example depend on the rest of its batch (BatchNorm)."""
         return self.network.couples_examples
+
+    @property
+    def computed_in(self) -> Any:
+        """The dtype that the network works in where it is `Lowered`, else None: that of the parameters."""
+        return self.network.dtype if isinstance(self.network, Lowered) else None
 
     def init(self, key: PRNGKey) -> Params:
         """Parameters drawn with `key`, in the precision of the data."""
