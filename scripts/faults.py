@@ -7,12 +7,15 @@ Ends with status 1 if anything finished was lost, computed again without need, o
 
 import argparse
 import json
+import math
 import os
 import platform
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -47,10 +50,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("docs/faults.md"), help="file of the table")
     parser.add_argument("--ray", type=Path, help="what scripts/kill_study.py --on ray --json wrote")
     args = parser.parse_args()
+    on_ray = [killed_on_ray(json.loads(args.ray.read_text()))] if args.ray else []
     started = time.monotonic()
     rows = tried(args.kills, args.times)
-    if args.ray:
-        rows.insert(1, Row(fault="Ray workers killed during blocks", **json.loads(args.ray.read_text())))
+    rows[1:1] = on_ray
     args.out.write_text(HEAD + "".join(map(line, rows)) + foot(time.monotonic() - started), encoding="utf-8")
     return 0 if all(row.passed for row in rows) else 1
 
@@ -68,6 +71,25 @@ def tried(kills: int, times: int) -> list[Row]:
             sys.stderr.write(f"{'ok  ' if row.passed else 'FAIL'} {row}\n")
             rows.append(row)
     return rows
+
+
+def killed_on_ray(found: dict[str, Any]) -> Row:
+    """The row of what ``scripts/kill_study.py --on ray`` saw."""
+    kills = found["kills"]
+    victims = [kill["victim"] for kill in kills]
+    after = sum(kill["victim"] == "driver" and kill["by_driver"] > 0 for kill in kills)
+    cells = math.prod(found["grid"].values())
+    committed = [kill["committed"] for kill in kills]
+    return Row(
+        fault="Ray workers and their driver killed during blocks",
+        tried=f"{victims.count('worker')} workers and {victims.count('driver')} drivers in a study of {cells:,} cells, "
+        f"{after} of the drivers after a commit",
+        lost=sum(max(before - now, 0) for before, now in pairwise([*committed, cells])),
+        recomputed=found["computed"] - cells,
+        allowed=sum(kill["in_flight"] for kill in kills),
+        same=found["hash"] == found["undisturbed_hash"],
+        said="nothing: no error, the next run continues",
+    )
 
 
 def line(row: Row) -> str:
