@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -191,8 +192,7 @@ def test_both_libraries_get_an_optimiser_of_this_edge(name):
     assert float(measures.optax_threshold(for_jax, memory).edge) == pytest.approx(EDGES[name], rel=1e-9)
     if importlib.util.find_spec("torch") is None:
         return
-    import torch
-
+    torch: Any = importlib.import_module("torch")
     weight = torch.nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
     optimizer = asked.for_torch([weight])
     weight.grad = torch.tensor([0.5, 1.0], dtype=torch.float64)

@@ -2,6 +2,7 @@
 
 import importlib
 import threading
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -25,7 +26,7 @@ def images(tmp_path_factory):
     return folder(tmp_path_factory.mktemp("images"))
 
 
-def stream(images, batch_size=8, view=VIEW, **options):
+def stream(images, batch_size=8, view: Any = VIEW, **options):
     return problems.ImageStream(images, view, batch_size, **options)
 
 

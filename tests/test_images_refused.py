@@ -11,6 +11,7 @@ import pytest
 from image_layouts import NUM, as_arrow, as_parquet, encoded, folder
 from precipice import curvature, dynamics, measures, problems
 from precipice._checks import InputError
+from precipice.problems.data.image_views import pixels_of
 from test_epochs import images as batch_normed
 from test_train import run
 
@@ -91,7 +92,7 @@ def test_bytes_cut_or_changed_at_random_are_an_image_or_refused(whole):
             data[place] = random.integers(0, 256)
         data = bytes(data[: random.integers(1, len(data) + 1)])
         try:
-            pixels = problems.data.image_views.pixels_of(VIEW, OneImage(data), 0, random)
+            pixels = pixels_of(VIEW, OneImage(data), 0, random)
             assert pixels.shape == (8, 8, 3)
         except InputError:
             refused += 1

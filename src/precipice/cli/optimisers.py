@@ -1,5 +1,6 @@
 """Optimisers by name: the numbers that each takes, under optax's names and PyTorch's."""
 
+import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -56,8 +57,7 @@ class Chosen(NamedTuple):
 
     def for_torch(self, params: Any) -> Any:
         """As a ``torch.optim.Optimizer`` of these parameters."""
-        import torch
-
+        torch: Any = importlib.import_module("torch")
         one = _OPTIMISERS[self.name]
         numbers: dict[str, Any] = dict(self.numbers)
         if "beta1" in numbers:

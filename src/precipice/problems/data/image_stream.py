@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
@@ -148,7 +149,8 @@ class ImageStream:
         for part in batch.parts:
             part.result()
         labels = self.images.labels[batch.chosen].astype(np.int32)
-        return _dataset(batch.pixels, labels, *self._scale, len(self.images.classes), self.images.provenance)
+        pixels, labels, mean, deviation = map(jnp.asarray, (batch.pixels, labels, *self._scale))
+        return _dataset(pixels, labels, mean, deviation, len(self.images.classes), self.images.provenance)
 
     def _cancel(self) -> None:
         for batch in self._begun.values():

@@ -189,6 +189,7 @@ def _readable(read: Callable[..., Any], path: Path, *args: Any) -> Any:
 
 def _described(path: Path, image: str, label: str) -> tuple[np.ndarray, list[tuple[int, int]], tuple[str, ...]]:
     """Labels, the groups (number, rows) that are not empty, and names of classes, of one shard."""
+    shard, batches = None, []
     if path.suffix == ".parquet":
         shard = _pyarrow("pyarrow.parquet").ParquetFile(path)
         schema, meta = shard.schema_arrow, shard.metadata
@@ -201,7 +202,7 @@ def _described(path: Path, image: str, label: str) -> tuple[np.ndarray, list[tup
             raise InputError(f"{path} must have a column {column!r}; it has {', '.join(schema.names)}.")
     labels = (
         shard.read(columns=[label])[label].to_numpy()
-        if path.suffix == ".parquet"
+        if shard is not None
         else np.concatenate([batch[label].to_numpy(zero_copy_only=False) for batch in batches])
     )
     return labels, [(number, rows) for number, rows in enumerate(sizes) if rows], _names(schema.metadata, label)
