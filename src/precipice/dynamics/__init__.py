@@ -18,7 +18,6 @@ from precipice.dynamics.descent import gradient_descent as gradient_descent
 from precipice.dynamics.epochs import EpochDescent as EpochDescent
 from precipice.dynamics.epochs import EpochMemory as EpochMemory
 from precipice.dynamics.epochs import epoch_order as epoch_order
-from precipice.dynamics.feed import Feed as Feed
 from precipice.dynamics.flow import Flow as Flow
 from precipice.dynamics.flow import flow as flow
 from precipice.dynamics.function_space import FunctionSpaceDescent as FunctionSpaceDescent
