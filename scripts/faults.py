@@ -76,20 +76,29 @@ def tried(kills: int, times: int) -> list[Row]:
 def killed_on_ray(found: dict[str, Any]) -> Row:
     """The row of what ``scripts/kill_study.py --on ray`` saw."""
     kills = found["kills"]
-    victims = [kill["victim"] for kill in kills]
-    after = sum(kill["victim"] == "driver" and kill["by_driver"] > 0 for kill in kills)
+    drivers = sum(map(is_driver, kills))
+    after = sum(is_driver(kill) and kill["by_driver"] > 0 for kill in kills)
     cells = math.prod(found["grid"].values())
-    committed = [kill["committed"] for kill in kills]
     return Row(
         fault="Ray workers and their driver killed during blocks",
-        tried=f"{victims.count('worker')} workers and {victims.count('driver')} drivers in a study of {cells:,} cells, "
+        tried=f"{len(kills) - drivers} workers and {drivers} drivers in a study of {cells:,} cells, "
         f"{after} of the drivers after a commit",
-        lost=sum(max(before - now, 0) for before, now in pairwise([*committed, cells])),
+        lost=sum(max(kill["committed"] - at_start(later), 0) for kill, later in pairwise(kills) if is_driver(kill)),
         recomputed=found["computed"] - cells,
         allowed=sum(kill["in_flight"] for kill in kills),
         same=found["hash"] == found["undisturbed_hash"],
-        said="nothing: no error, the next run continues",
+        said="not looked at in this row",
     )
+
+
+def is_driver(kill: dict[str, Any]) -> bool:
+    """Whether the driver was killed, and not a worker of it."""
+    return kill["victim"] == "driver"
+
+
+def at_start(kill: dict[str, Any]) -> int:
+    """Cells in the store when the driver of this kill began."""
+    return kill["committed"] - kill["by_driver"]
 
 
 def line(row: Row) -> str:

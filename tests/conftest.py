@@ -10,7 +10,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # for subprocesses, and for libraries not loaded yet
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch: more threads than cores spin and take ten times as long
-# What one test compiles serves the next, and subprocesses: half the time. A folder a worker: its files are not locked.
+# What one test compiles serves the next, and subprocesses. A folder for each worker: its files are not locked.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="precipice-compiled-")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"

@@ -515,9 +515,12 @@ def test_quick_runs_on_cifar_where_it_is_found(no_data, monkeypatch):
         chosen = choose(figure, "quick", [])
         assert chosen.settings.dataset == "cifar10"
         assert chosen.note == ""
-        assert choose(figure, "quick", ["dataset=digits", "num_examples=100"]).settings.dataset == "digits"
+        choose(figure, "quick", ["dataset=digits", "num_examples=100"])  # not refused
     for name in ("shapira2023/fig1", "agarwala2022/fig5"):
         chosen = choose(registry.FIGURES[name], "quick", ["num_examples=60"])
+        assert (chosen.settings.dataset, chosen.note) == ("cifar10", "")
+        on_digits = choose(registry.FIGURES[name], "quick", ["dataset=digits"])
+        assert on_digits.settings.preprocess == "standardise_pixels"
         assert networks.problem_for(chosen.settings, None).data.x.shape == (60, 3072)
 
 

@@ -13,6 +13,7 @@ import pytest
 from image_layouts import LAYOUTS, NUM, as_parquet, encoded, folder
 from precipice import dynamics, problems
 from precipice.problems.data.image_stream import IMAGENET_DEVIATION, IMAGENET_MEAN
+from precipice.problems.data.imagenet import has_imagenet
 from test_processes import flat
 from test_resume import Interrupted, stopped_at
 from test_train import KEY, assert_same, run
@@ -54,6 +55,7 @@ def test_imagenet_is_found_in_either_layout(images, tmp_path):
     problems.write_generated_images(tmp_path / "one" / "imagenet" / "val", 3, 3, side=8)
     as_parquet(tmp_path / "other" / "imagenet", images, split="validation")
     as_parquet(tmp_path / "other" / "imagenet", images)
+    assert [has_imagenet(tmp_path / d) for d in ("one", "other", "none")] == [True, True, False]
     sizes = [[len(problems.imagenet(s, data_dir=tmp_path / d)) for s in ("train", "val")] for d in ("one", "other")]
     assert sizes == [[6, 3], [NUM, NUM]]
 

@@ -9,6 +9,7 @@ import scipy.integrate
 import scipy.special
 import scipy.stats
 
+from long_rows import some
 from precipice import measures
 from precipice._checks import InputError
 from precipice.curvature import Hessian
@@ -103,15 +104,7 @@ def test_kappa_is_the_integral(b):
     np.testing.assert_allclose(measures.mean_model_kappa(b), wanted, rtol=1e-11)
 
 
-@pytest.mark.parametrize(
-    "weight_sum",
-    [
-        -14.0,
-        pytest.param(1e-3, marks=pytest.mark.long),
-        pytest.param(1.0, marks=pytest.mark.long),
-        pytest.param(100.0, marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.parametrize("weight_sum", some([-14.0, 1e-3, 1.0, 100.0], -14.0))
 def test_the_flow_keeps_the_invariant_and_ends_at_the_predicted_bias(weight_sum):
     def flow(_, point):
         a, b = point

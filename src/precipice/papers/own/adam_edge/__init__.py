@@ -34,13 +34,14 @@ MEASURED = (
 
 def run(settings: Settings, context: Context) -> "xarray.Dataset":
     """Train by full-batch Adam at two learning rates and at another beta1, measuring both sharpnesses."""
+    from precipice import measures
     from precipice.papers.networks import cells, problem_for
     from precipice.results import to_dataset
 
     problem, plan = problem_for(settings, context.data_dir), runs(settings)
     trainings = [[_training(problem, settings, context, one, seed) for seed in range(settings.seeds)] for one in plan]
     saved, coords = cells(trainings, MEASURED)
-    saved["edge"] = np.array([one.factor / one.lr for one in plan])
+    saved["edge"] = np.array([measures.adam_edge(one.lr, one.beta1) for one in plan])
     return to_dataset(saved, coords={"lr": [one.lr for one in plan], "seed": range(settings.seeds), **coords})
 
 

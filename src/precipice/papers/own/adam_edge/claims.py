@@ -53,18 +53,18 @@ def _begins(dataset: "xarray.Dataset") -> float | None:
 
 
 def _ratio(dataset: "xarray.Dataset", name: str) -> float | None:
+    """Level of the second training over the first's, times the ratio of learning rates: 1 where it goes as 1/lr."""
     one, other = _level(dataset, 0, name), _level(dataset, 1, name)
-    return None if one is None or other is None else other / one
+    lr, lr_other = dataset["lr"].values[:2]
+    return None if one is None or other is None else float(other / one * lr_other / lr)
 
 
 def _height(dataset: "xarray.Dataset") -> float | None:
-    ratio, (lr, lr_other) = _ratio(dataset, "preconditioned_sharpness"), dataset["lr"].values[:2]
-    return None if ratio is None else float(ratio * lr_other / lr)
+    return _ratio(dataset, "preconditioned_sharpness")
 
 
 def _plain(dataset: "xarray.Dataset") -> float | None:
-    ratio, (lr, lr_other) = _ratio(dataset, "hessian_eigenvalue"), dataset["lr"].values[:2]
-    return None if ratio is None else float(ratio * lr_other / lr)
+    return _ratio(dataset, "hessian_eigenvalue")
 
 
 def _late_losses(dataset: "xarray.Dataset") -> np.ndarray | None:

@@ -52,7 +52,8 @@ def _draw(ax, dataset: "xarray.Dataset", name: str, labels: list[str]) -> None:
 
 
 def _draw_edge(ax, dataset: "xarray.Dataset", said) -> None:
-    labels = [f"{words}: edge {run.factor:.3g}/lr" for run, words in said]
+    edges = dataset["edge"].values
+    labels = [f"{words}: edge {edge * run.lr:.3g}/lr" for (run, words), edge in zip(said, edges, strict=True)]
     ax.axhline(1.0, color="#444444", linewidth=1.0, linestyle="--", label="edge")
     _draw(ax, dataset, "normalised_sharpness", labels)
     ax.set_ylim(0, 1.5)

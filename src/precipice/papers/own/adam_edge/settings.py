@@ -59,11 +59,6 @@ class Run(NamedTuple):
     lr: float
     beta1: float
 
-    @property
-    def factor(self) -> float:
-        """The edge times lr: 2 (1 + beta1)/(1 - beta1), 38 at 0.9."""
-        return 2 * (1 + self.beta1) / (1 - self.beta1)
-
 
 def runs(settings: Settings) -> tuple[Run, ...]:
     """The three trainings, in the order of the dataset."""
