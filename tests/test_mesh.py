@@ -101,7 +101,9 @@ def test_bad_input():
 
 
 def test_numpy_data_are_copied():
-    mesh, data = jax.make_mesh((1,), ("data",)), np.arange(4096.0)
+    mesh, memory = jax.make_mesh((1,), ("data",)), np.zeros(4096 + 8)
+    data = memory[-memory.ctypes.data % 64 // 8 :][:4096]  # aligned: JAX would take it as it is
+    data[:] = np.arange(4096.0)
     whole, chunks = curvature.spread(data, mesh, axis="data"), curvature.spread_chunks(data, mesh, axis="data", size=7)
     data[:] = -1.0
     assert float(whole.sum()) == 4095 * 2048

@@ -16,6 +16,7 @@ Compiled products communicate one sum of the size of the parameters for each chu
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
@@ -147,4 +148,11 @@ def _devices(mesh: Mesh, axis: str) -> int:
 def _placed(tree: PyTree, mesh: Mesh, spec: PartitionSpec) -> PyTree:
     """`tree` on the mesh; its axes are of type Auto, so that XLA derives the placement of all that is computed."""
     sharding = NamedSharding(Mesh(mesh.devices, mesh.axis_names), spec)
-    return jax.tree.map(lambda leaf: jax.device_put(leaf, sharding), tree)
+
+    def place(leaf):
+        if not isinstance(leaf, np.ndarray):
+            return jax.device_put(leaf, sharding)
+        # device_put takes a numpy array's own memory where it is aligned, may_alias=False or not: later writes show.
+        return jax.make_array_from_callback(leaf.shape, sharding, lambda index: np.array(leaf[index]))
+
+    return jax.tree.map(place, tree)
