@@ -41,6 +41,7 @@ def small_network(settings, data_dir):
     return problems.Supervised(network, data, loss)
 
 
+@pytest.mark.long
 def test_a_run_is_descent_and_the_probe_is_the_last_layer(tmp_path, monkeypatch):
     """The first measurements by hand, at two batch sizes; every panel is drawn and every claim evaluated."""
     monkeypatch.setattr(residual, "problem_of", small_network)

@@ -9,6 +9,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from cases import NUM_EXAMPLES, PROBLEMS, dense_case
+from long_rows import some
 from oracles import point
 from precipice import curvature, dynamics, measures, results
 from precipice._checks import InputError
@@ -33,7 +34,7 @@ def quotient(gradients, hessians, rows):
     return g @ h @ g / (g @ g)
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("batch_size", some([1, 3], 3))
 @pytest.mark.parametrize("name", NAMES)
 def test_batch_sharpness_is_the_mean_over_all_batches(name, batch_size):
     problem = PROBLEMS[name]()

@@ -92,6 +92,7 @@ def same_bits(dataset, undisturbed):
         assert dataset[name].dtype == undisturbed[name].dtype
 
 
+@pytest.mark.long
 def test_killed_before_and_while_it_trains(environment, undisturbed, tmp_path):
     rng = random.Random(0)
     kill(start(environment, tmp_path), lambda: True, rng.uniform(0.0, 1.5))  # it is still importing

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from cases import OPERATORS, PROBLEMS, PROCESSES, optimiser
+from long_rows import some
 from oracles import Quadratic, dense, point
 from precipice import measures, problems
 from precipice._checks import InputError
@@ -94,7 +95,7 @@ def states_of(name, num=6, process="gradient descent", lr=0.2, dtype=np.float64)
     return problem, steps_of(Descent(problem, PROCESSES[process].optimiser(lr), start=point(problem)), num)
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", some(PROBLEMS, "half squared", "logistic"))
 def test_probes_against_the_dense_oracle(name):
     problem, states = states_of(name, 1)
     probes = (
@@ -147,8 +148,8 @@ TRACKERS = {"hessian": (track_hessian, "hessian"), "ntk": (track_ntk, "gram")}
 
 
 @pytest.mark.parametrize("kind", TRACKERS)
-@pytest.mark.parametrize("name", PROBLEMS)
-@pytest.mark.parametrize("chunk_size", [None, 3])
+@pytest.mark.parametrize("name", some(PROBLEMS, "half squared", "cross-entropy"))
+@pytest.mark.parametrize("chunk_size", some([None, 3], 3))
 def test_tracked_eigenvalues_against_the_dense_oracle(kind, name, chunk_size):
     make, operator = TRACKERS[kind]
     problem, states = states_of(name)

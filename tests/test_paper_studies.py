@@ -205,6 +205,7 @@ def test_cells_of_the_plane_are_runs_that_share_a_model(plane):
     np.testing.assert_array_equal(one["status"].values.ravel() == Status.DIVERGED, models.diverged(ends))
 
 
+@pytest.mark.long
 def test_claims_are_the_same_on_the_figure_and_on_its_study(plane):
     folder, figure = plane
     study = fig4.study(PLANE)

@@ -104,7 +104,7 @@ def test_ctrl_c_leaves_a_store_that_goes_on(tmp_path, undisturbed):
     before = store.done()
     assert 0 < len(before) < 6
     assert not list(tmp_path.glob("edge/blocks/*.claim"))
-    study = of_edge(folder=str(tmp_path), seconds=0.1)
+    study = of_edge(folder=str(tmp_path), seconds=1.0)
     assert cluster.run_ray(study, store, num_workers=2).blocks == 6 - len(before)
     np.testing.assert_array_equal(store.dataset()["final_loss"], undisturbed[0])
     counts = lines_of(tmp_path)

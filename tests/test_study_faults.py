@@ -6,6 +6,7 @@ import pytest
 
 import faults
 from fault_server import server
+from long_rows import some
 from precipice.results import atomic
 
 
@@ -33,7 +34,10 @@ def test_a_clock_that_jumps_does_not_end_the_writing_of_a_living_process(tmp_pat
 TIMES = {"killed": 6, "damaged": 4}
 
 
-@pytest.mark.parametrize("fault", faults.FAULTS, ids=lambda fault: fault.__name__)
+SHORT = [fault for fault in faults.FAULTS if fault is not faults.out_of_memory]
+
+
+@pytest.mark.parametrize("fault", some(faults.FAULTS, *SHORT), ids=lambda fault: fault.__name__)
 def test_nothing_is_lost(drivers, folder, fault):
     row = fault(folder, drivers, TIMES.get(fault.__name__, 1))
     if row is None:

@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from precipice._checks import at_least, at_most, positive
 from precipice._types import PRNGKey
@@ -57,9 +58,13 @@ def density(op: AbstractOperator, *, key: PRNGKey, num: int = 10, depth: int = 4
     at_least("num of a density", num, 2)
     at_least("depth", depth, 1)
     at_most("depth", depth, op.size, "the size of the operator")
+    return _density(op, jax.random.split(key, num), depth)
 
-    def one(vector_key):
-        values, vectors = jnp.linalg.eigh(tridiagonal(op, vector_key, depth).matrix)
+
+@eqx.filter_jit
+def _density(op: AbstractOperator, keys: Key[Array, "num"], depth: int) -> Density:
+    def one(key):
+        values, vectors = jnp.linalg.eigh(tridiagonal(op, key, depth).matrix)
         return values, vectors[0] ** 2
 
-    return Density(*jax.lax.map(one, jax.random.split(key, num)))
+    return Density(*jax.lax.map(one, keys))

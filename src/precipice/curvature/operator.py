@@ -72,7 +72,7 @@ class AbstractOperator(eqx.Module):
             InputError: more than 10,000 rows (800 MB in float64).
         """
         at_most("size of an operator made dense", self.size, 10_000, "use eigs, trace or density instead")
-        columns = jax.lax.map(lambda row: flat_product(self, row), jnp.eye(self.size, dtype=dtype_of(self)))
+        columns = _columns(self)
         return 0.5 * (columns + columns.T)
 
 
@@ -94,6 +94,12 @@ def unflatten(like: PyTree, flat: Float[Array, "size"]) -> PyTree:
 def flat_product(op: AbstractOperator, flat: Float[Array, "size"]) -> Float[Array, "size"]:
     """The product of `op` with a flat vector."""
     return ravel_pytree(op.mv(unflatten(op.like, flat)))[0]
+
+
+@eqx.filter_jit
+def _columns(op: AbstractOperator) -> Float[Array, "size size"]:
+    """The product with each unit vector, one after the other."""
+    return jax.lax.map(lambda row: flat_product(op, row), jnp.eye(op.size, dtype=dtype_of(op)))
 
 
 @eqx.filter_jit

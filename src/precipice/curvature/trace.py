@@ -2,8 +2,10 @@
 
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
 from precipice._checks import at_least
 from precipice._types import PRNGKey, Scalar
@@ -42,10 +44,16 @@ def trace(op: AbstractOperator, *, key: PRNGKey, num: int = 30) -> Estimate:
         6.0
     """
     at_least("num of a trace", num, 2)
+    samples = _samples(op, jax.random.split(key, num))
+    return Estimate(jnp.mean(samples), jnp.std(samples, ddof=1) / num**0.5)
 
-    def sample(sample_key):
-        signs = jax.random.rademacher(sample_key, (op.size,), dtype_of(op))
+
+@eqx.filter_jit
+def _samples(op: AbstractOperator, keys: Key[Array, "num"]) -> Float[Array, "num"]:
+    """s^T A s for random signs s of each key."""
+
+    def sample(key):
+        signs = jax.random.rademacher(key, (op.size,), dtype_of(op))
         return signs @ flat_product(op, signs)
 
-    samples = jax.lax.map(sample, jax.random.split(key, num))
-    return Estimate(jnp.mean(samples), jnp.std(samples, ddof=1) / num**0.5)
+    return jax.lax.map(sample, keys)

@@ -125,6 +125,7 @@ def sampling_noise(num_examples: int, batch_size: Any) -> Any:
     return (num_examples - batch_size) / (batch_size * max(num_examples - 1, 1))
 
 
+@jax.jit
 def coupling(vectors: Float[Array, "d c r"]) -> Float[Array, "r r"]:
     """C_mn = sum over examples d of [(V^T P_d V)_mn]^2, P_d keeping the outputs of d; for C = 1 sum_a V_am^2 V_an^2.
 

@@ -4,6 +4,7 @@ K is 0 for the full batch and 1 at the stochastic edge of stability. Forms that 
 in `noise_limits.py`; the second moment that K approximates is in `second_moment.py`.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -114,6 +115,7 @@ def _norm(kernel: Array, *, lr, batch_size, momentum, l2, num_outputs) -> Scalar
     return stable_or_nan(norm, top, lr, momentum, l2)
 
 
+@partial(jax.jit, static_argnames="num_examples")
 def coupled_norm(
     eigenvalues: Float[Array, "r"],
     coupled: Float[Array, "r r"],
@@ -131,6 +133,7 @@ def coupled_norm(
     return sampling * num_examples * largest_of_nonnegative(symmetric)
 
 
+@jax.jit
 def largest_of_nonnegative(matrix: Float[Array, "n n"]) -> Scalar:
     """The largest eigenvalue of a symmetric matrix without negative entry, differentiable in its entries.
 

@@ -215,8 +215,8 @@ def resnet18(
     Example:
         >>> import jax, jax.numpy as jnp
         >>> network = resnet18(width=1 / 32, image=(3, 8, 8))
-        >>> params = network.init(jax.random.key(0), jnp.float32)
-        >>> network.many(params, jnp.ones((2, 3, 8, 8), jnp.float32)).shape
+        >>> params = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.float32))
+        >>> jax.eval_shape(network.many, params, jnp.ones((2, 3, 8, 8), jnp.float32)).shape
         (2, 10)
     """
     channels = tuple(widened(c, width) for c in (64, 128, 256, 512))

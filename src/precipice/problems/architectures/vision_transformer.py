@@ -141,7 +141,8 @@ def vit_s16(
     Example:
         >>> import jax, jax.numpy as jnp
         >>> network = vit_s16(10, image=(3, 32, 32), width=1 / 32, depth=1)
-        >>> network.many(network.init(jax.random.key(0), jnp.float32), jnp.ones((2, 3, 32, 32), jnp.float32)).shape
+        >>> params = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.float32))
+        >>> jax.eval_shape(network.many, params, jnp.ones((2, 3, 32, 32), jnp.float32)).shape
         (2, 10)
     """
     dim = 6 * widened(64, width)
