@@ -30,8 +30,9 @@ BASE_LR = 0.01
 """What a controller's factor multiplies: it leaves this start within some 100 steps."""
 TUNING_SEED, SEEDS = 100, (0, 1, 2)
 RATES = tuple(0.4 / 2**k for k in range(8))
-TARGETS = (0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.3, 2.0)
-SCALES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
+TARGETS = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.9)
+TARGETS_OF_K = (0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.3, 2.0)
+SCALES = (0.0625, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 
 
 class Contender(NamedTuple):
@@ -106,7 +107,7 @@ def contenders(task: Task) -> dict[str, Contender]:
             lambda _value, state, step: BASE_LR * state[0][1].factor * cosine(task, step),
             sharpness,
         ),
-        "hold K": Contender(TARGETS, (0.5, 0.9), held(noise), by_factor, noise),
+        "hold K": Contender(TARGETS_OF_K, (0.5, 0.9), held(noise), by_factor, noise),
         "curvature step": Contender(SCALES, (2.0,), curvature, lambda _value, state, _step: state[1].lr),
     }
 
