@@ -33,7 +33,7 @@ def paper_settings(data_dir: Path | None = None) -> Settings:  # noqa: ARG001
 
 
 def quick_settings(data_dir: Path | None = None) -> Settings:
-    """400 images, a sixteenth of the width, batches of 40 and 100; digits where no CIFAR-10 is."""
+    """400 images, a sixteenth of the width, batches of 20 and 40; digits where no CIFAR-10 is."""
     return residual.with_digits(
         Settings(
             dataset="cifar10",
@@ -42,7 +42,7 @@ def quick_settings(data_dir: Path | None = None) -> Settings:
             preprocess="standardise_channels",
             width=1 / 16,
             stem_stride=2,
-            batch_sizes="40,100",
+            batch_sizes="20,40",
             lrs="0.02,0.5",
             epochs=12,
             every=1,

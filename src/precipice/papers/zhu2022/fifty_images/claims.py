@@ -103,7 +103,7 @@ def ends_below(figure: str) -> Claim:
         f"zhu2022 {figure}",
         (0.0, 0.005),
         "1 - final sharpness lr/2; the paper ends at 199.97 of 200 (0.00015), and a trial of 2,000 steps was at 199.33 "
-        "(0.0034) already; with a tenth of the learning rate it is near 1",
+        "(0.0034) already; with a hundredth of the learning rate it is near 1",
         _gap,
     )
 

@@ -112,7 +112,7 @@ def at_quick(activation: str):
             every=100,
             projection_step=2000,
             plane_step=1200,
-            tip_step=2000,
+            tip_step=4000,
         )
 
     return settings
@@ -127,8 +127,8 @@ def there(data_dir: Path | None) -> str:
 
 
 def control(settings: Settings) -> Settings:
-    """A tenth of the learning rate: the edge is ten times as high and is not reached."""
-    return dataclasses.replace(settings, lr=settings.lr / 10, seeds=1)
+    """A hundredth of the learning rate: the edge is a hundred times as high and is not reached in as many steps."""
+    return dataclasses.replace(settings, lr=settings.lr / 100, seeds=1)
 
 
 def validate(settings: Settings) -> None:
