@@ -20,10 +20,16 @@ from precipice.papers.agarwala2024.fig2 import FIGURE as AGARWALA2024_FIG2
 from precipice.papers.agarwala2024.fig3 import FIGURE as AGARWALA2024_FIG3
 from precipice.papers.agarwala2024.fig4 import FIGURE as AGARWALA2024_FIG4
 from precipice.papers.agarwala2024.fig5 import FIGURE as AGARWALA2024_FIG5
+from precipice.papers.agarwala2024.fig6 import FIGURE as AGARWALA2024_FIG6
 from precipice.papers.agarwala2024.fig7 import FIGURE as AGARWALA2024_FIG7
 from precipice.papers.agarwala2024.fig8 import FIGURE as AGARWALA2024_FIG8
 from precipice.papers.agarwala2024.fig9 import FIGURE as AGARWALA2024_FIG9
 from precipice.papers.agarwala2024.fig10 import FIGURE as AGARWALA2024_FIG10
+from precipice.papers.agarwala2024.fig11 import FIGURE as AGARWALA2024_FIG11
+from precipice.papers.agarwala2024.fig12 import FIGURE as AGARWALA2024_FIG12
+from precipice.papers.agarwala2024.fig13 import FIGURE as AGARWALA2024_FIG13
+from precipice.papers.agarwala2024.fig14 import FIGURE as AGARWALA2024_FIG14
+from precipice.papers.agarwala2024.fig15 import FIGURE as AGARWALA2024_FIG15
 from precipice.papers.ahn2022.fig1 import FIGURE as AHN2022_FIG1
 from precipice.papers.ahn2022.fig2 import FIGURE as AHN2022_FIG2
 from precipice.papers.ahn2022.fig3 import FIGURE as AHN2022_FIG3
@@ -100,6 +106,12 @@ _ALL = (
     AGARWALA2024_FIG7,
     AGARWALA2024_FIG8,
     AGARWALA2024_FIG9,
+    AGARWALA2024_FIG6,
+    AGARWALA2024_FIG11,
+    AGARWALA2024_FIG12,
+    AGARWALA2024_FIG13,
+    AGARWALA2024_FIG14,
+    AGARWALA2024_FIG15,
     AHN2022_FIG1,
     AHN2022_FIG2,
     AHN2022_FIG3,

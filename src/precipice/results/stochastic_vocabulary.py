@@ -70,6 +70,53 @@ VARIABLES = (
         "Largest eigenvalue of the Gram matrix of the mean loss; its edge is 2/lr.",
         _STOCHASTIC,
     ),
+    Variable("scheduled_lr", ("measurement",), "1", "Learning rate of the next step at a measurement.", "definition"),
+    Variable(
+        "test_error", ("measurement",), "1", "Fraction of held-out examples that are classified wrongly.", "definition"
+    ),
+    Variable(
+        "kernel_trace",
+        ("measurement",),
+        "1",
+        "Trace of the Gram matrix of the mean loss (edge 2/lr), mean over a subset of the training examples.",
+        _STOCHASTIC + ", appendix D.3",
+    ),
+    Variable(
+        "kernel_trace_sem",
+        ("measurement",),
+        "1",
+        "Standard error of kernel_trace as that of all the training examples; 0 where the subset is all of them.",
+        "definition",
+    ),
+    Variable(
+        "momentum_noise_kernel_norm_trace",
+        ("measurement",),
+        "1",
+        "lr_t tr(Theta)/(2 (1 - mu) B C): Theta the Gram matrix of the mean loss, B examples a batch, C outputs each.",
+        _STOCHASTIC + ", eq. 18, with the number of outputs",
+    ),
+    Variable(
+        "training_sharpness",
+        ("measurement",),
+        "1",
+        "Largest eigenvalue of the Hessian of the mean loss and the L2 term, over a subset of the training examples.",
+        _STOCHASTIC + ", appendix D.4",
+    ),
+    Variable(
+        "training_hessian_trace",
+        ("measurement",),
+        "1",
+        "Trace of the Hessian of the mean loss without the L2 term, over the same subset.",
+        _STOCHASTIC + ", appendix D.5",
+    ),
+    Variable(
+        "training_hessian_trace_sem",
+        ("measurement",),
+        "1",
+        "Standard error of training_hessian_trace over its random signs.",
+        "definition",
+    ),
+    Variable("num_params", (), "1", "Parameters of the network.", "definition"),
     # agarwala2024, linear models under minibatch SGD: one output an example, B examples a batch, kernel J J^T/D
     Variable("linear_noise_kernel_norm", (), "1", "K of a linear model: largest eigenvalue of (I-A)^-1 B.", _EDGE),
     Variable("linear_noise_kernel_norm_high_dimensional", (), "1", "K_HD = (lr/B) sum l/(2 - lr l).", _EDGE),

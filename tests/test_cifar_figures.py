@@ -1,0 +1,297 @@
+"""The sweeps behind agarwala2024's CIFAR-10 figures, on made images and a tiny Mixer: numbers, claims, resuming."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from precipice import problems
+from precipice._checks import InputError
+from precipice.dynamics import quiet
+from precipice.figures.claims import NOT_EVALUATED, evaluate
+from precipice.papers import studies
+from precipice.papers.agarwala2024 import (
+    cifar,
+    cifar_measures,
+    cifar_settings,
+    cifar_trackers,
+    fig6,
+    fig11,
+    fig12,
+    fig13,
+    fig14,
+    fig15,
+)
+from precipice.papers.figure import Context
+from precipice.papers.networks import seed_keys
+from precipice.results import Status, to_dataset
+
+FIGURES = [module.FIGURE for module in (fig6, fig11, fig12, fig13, fig14, fig15)]
+
+TINY = dataclasses.replace(
+    fig15.quick_settings(),
+    num_examples=12,
+    held_out=12,
+    width=1 / 128,
+    blocks="1",
+    head_scale=0.5,
+    stride=32,
+    batch_sizes="3",
+    lr_ratios="0.002, 0.01, 1e30",
+    epochs=4,
+    num_measurements=4,
+    kernel_examples=6,
+    kernel_chunk=2,
+    hessian_examples=6,
+    hessian_products=8,
+    trace_samples=4,
+    chunk_size=12,
+    precision="float64",
+)
+
+
+def images(settings, data_dir, split, num):
+    """Random images with random classes."""
+    pixels, classes = jax.random.split(jax.random.key(len(split)))
+    x = jax.random.normal(pixels, (num, 3, 32, 32), settings.precision)
+    y = jax.nn.one_hot(jax.random.randint(classes, num, 0, 10), 10, dtype=settings.precision)
+    return problems.from_arrays(x, y)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def made_images():
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(cifar, "_images", images)
+        yield
+    cifar._kept.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("sweep")
+
+
+@pytest.fixture(scope="module")
+def swept(folder):
+    return cifar.run(TINY, Context(folder, None, "one", quiet))
+
+
+def recorded(dataset, settings=TINY):
+    return dataset.assign_attrs(parameters=json.dumps(dataclasses.asdict(settings)))
+
+
+# --- settings
+
+
+def test_settings_of_the_paper():
+    figure6, figure15 = fig6.paper_settings(), fig15.paper_settings()
+    lrs = [cifar_settings.plan_of(figure6, 128, ratio).lr for ratio in cifar_settings.ratios_of(figure6)]
+    np.testing.assert_allclose(lrs, 0.0125 * 2.0 ** np.arange(8))
+    lrs = [cifar_settings.plan_of(figure15, 128, ratio).lr for ratio in cifar_settings.ratios_of(figure15)]
+    np.testing.assert_allclose(lrs, 0.00625 * 2.0 ** np.arange(9))
+    assert cifar_settings.plan_of(figure15, 128, 0.0125)[2:] == (200 * 390, 390, 780)
+    assert cifar_settings.batches_of(fig11.paper_settings()) == [2**k for k in range(3, 9)]
+    for figure in FIGURES:
+        assert cifar_settings.at_size(figure.scales["paper"].settings(None))
+        assert not cifar_settings.at_size(figure.scales["quick"].settings(None))
+        for scale in figure.scales.values():
+            figure.validate(scale.settings(None))
+            figure.validate(figure.control(scale.settings(None)))
+
+
+def test_networks_of_the_paper():
+    resnet = problems.resnet18(10, norm=problems.layer_norm, activation=problems.gelu)
+    assert cifar.network_of(fig6.paper_settings()) == resnet
+    assert cifar.network_of(fig15.paper_settings()) == problems.mixer_s16(10, image=(3, 32, 32))
+    small = cifar.network_of(fig6.quick_settings())
+    assert isinstance(small, problems.ResNet)
+    assert (small.depths, small.channels, small.stem.stride) == ((1, 1), (4, 8), 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dataset": "mnist"}, "dataset 'mnist' is unknown; known: cifar10"),
+        ({"network": "resnet50"}, "network 'resnet50' is unknown; did you mean resnet18"),
+        ({"batch_sizes": "13"}, r"each of batch_sizes must be at most 12 \(num_examples\); got 13"),
+        ({"blocks": "1.5"}, r"each of blocks must be a whole number; got 1\.5"),
+        ({"blocks": "1, 1"}, r"number of stages must be at most 1 \(those of mixer_s16\); got 2"),
+        ({"stride": 5}, "stride of mixer_s16, its patch, must divide 32; got 5"),
+        ({"num_measurements": 3}, r"num_measurements must divide epochs \(4\), .*; got 3"),
+        ({"kernel_chunk": 4, "kernel_examples": 10}, r"kernel_chunk must divide kernel_examples \(10\); got 4"),
+        ({"trace_samples": 1}, "trace_samples must be 0 or at least 2, for a standard error; got 1"),
+        ({"momentum": 1.0}, "momentum must be below 1; got 1"),
+        ({"warmup_epochs": 4}, r"warmup_epochs must be at most 3 \(epochs less one to fall\); got 4"),
+    ],
+)
+def test_bad_settings(changes, words):
+    with pytest.raises(InputError, match=words):
+        cifar.validate(dataclasses.replace(TINY, **changes))
+
+
+# --- the sweep
+
+
+def test_axes_and_ends(swept):
+    assert dict(swept.sizes) == {"batch_size": 1, "lr_ratio": 3, "seed": 1, "measurement": 5}
+    diverged = swept["status"].values == Status.DIVERGED
+    assert diverged[:, 2].all()
+    assert not diverged[:, :2].any()
+    for name in (*cifar.MEASURED, *cifar.OF_THE_HESSIAN):
+        assert np.isfinite(swept[name].values[:, :2]).all()
+        assert np.isnan(swept[name].values[:, 2, :, -1]).all()
+    np.testing.assert_array_equal(swept["measured_at"].values[0, 0, 0], [0, 4, 8, 12, 16])
+
+
+def test_schedule_and_k_of_a_run(swept):
+    one = swept.sel(batch_size=3).isel(lr_ratio=1, seed=0)
+    fallen = np.cos(np.pi * np.arange(4) / 3) / 2 + 0.5  # after one epoch of warm-up
+    np.testing.assert_allclose(one["scheduled_lr"], 0.03 * np.array([0.0, *fallen]), rtol=1e-6, atol=1e-12)
+    wanted = one["scheduled_lr"] * one["kernel_trace"] / (2 * 0.1 * 3 * 10)
+    np.testing.assert_allclose(one["momentum_noise_kernel_norm_trace"], wanted, rtol=1e-6)
+
+
+def test_the_start_by_dense_derivatives(swept):
+    """The kernel's trace, its error and the loss, of all outputs' gradients side by side."""
+    problem = cifar.problem_of(TINY, None)
+    params = cifar.start_of(problem, seed_keys(0, 3)[2], TINY.head_scale)
+    jacobians, loss = jax.jit(lambda p: (jax.jacrev(problem.outputs)(p), problem.loss(p)))(params)
+    squares = sum(np.sum(np.asarray(leaf) ** 2, axis=tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(jacobians))
+    samples = squares[:6].reshape(3, 2).mean(axis=1)
+    found = cifar_trackers.kernel_trace(problem, params, 6, 2)
+    np.testing.assert_allclose(found.value, samples.mean(), rtol=1e-9)
+    np.testing.assert_allclose(found.sem, samples.std(ddof=1) / 3**0.5 * 0.5**0.5, rtol=1e-9)
+    start = swept.isel(batch_size=0, lr_ratio=0, seed=0, measurement=0)
+    np.testing.assert_allclose(start["kernel_trace"], samples.mean(), rtol=1e-6)
+    np.testing.assert_allclose(start["training_loss"], loss, rtol=1e-6)
+
+
+def test_the_last_layer_is_scaled():
+    problem = cifar.problem_of(TINY, None)
+    plain, half = (cifar.start_of(problem, jax.random.key(3), scale) for scale in (1.0, 0.5))
+    drawn = problem.init(jax.random.key(3))
+    for found, wanted in zip(jax.tree.leaves(plain), jax.tree.leaves(drawn), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-9)
+    np.testing.assert_allclose(half["head"]["weight"], drawn["head"]["weight"] / 2, rtol=1e-9)
+    np.testing.assert_allclose(half["stem"]["weight"], drawn["stem"]["weight"], rtol=1e-9)
+
+
+def test_an_interrupted_sweep_goes_on_and_ends_alike(swept, folder, tmp_path, monkeypatch):
+    for file in folder.glob("batch-3-lr-0.0*.npz"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    measured, plain = [], cifar_trackers.kernel_trace
+    monkeypatch.setattr(cifar_trackers, "kernel_trace", lambda *a: measured.append(a) or plain(*a))
+    again = cifar.run(TINY, Context(tmp_path, None, "one", quiet))
+    assert len(measured) == 1  # of the largest learning rate alone, which diverges in its first epoch
+    assert again.identical(swept)
+
+
+def test_studies_by_id(monkeypatch):
+    monkeypatch.setattr("precipice.papers.request.is_found", lambda *_: True)
+    study = studies.study("agarwala2024/fig11", "paper")
+    assert (study.shape, study.source) == ((6, 8, 1), "precipice.papers.agarwala2024.cifar:trained_cell")
+    assert "seeds" not in study.settings
+
+
+# --- claims and pictures
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda f: f.stem)
+def test_claims_and_pictures_of_a_tiny_sweep(figure, swept):
+    data = recorded(swept)
+    verdicts = evaluate(data, figure.claims)
+    assert all(np.isfinite(v.measured).all() for v in verdicts)
+    assert any(v.measured for v in verdicts)
+    assert {claim.name for claim in figure.claims} == set(figure.claim_panels)
+    assert set(figure.claim_panels.values()) <= set(figure.panels)
+    for panel in (None, *figure.panels):
+        picture = figure.picture(data, panel)
+        drawn = [ax for ax in picture.axes if ax.get_title()]
+        assert all(ax.get_xlabel() and ax.get_ylabel() for ax in drawn)
+        words = " ".join(picture.get_supxlabel().split())
+        assert "first 12 training images of cifar10" in words
+        assert "C = 10 outputs each" in words
+
+
+def verdict(figure, name, data):
+    (found,) = [v for v in evaluate(data, figure.claims) if v.claim.name == name]
+    return found
+
+
+def value(figure, name, data) -> float:
+    found = verdict(figure, name, data)
+    assert found.verdict != NOT_EVALUATED, name
+    return found.value
+
+
+def is_evaluated(figure, name, data):
+    return verdict(figure, name, data).verdict != NOT_EVALUATED
+
+
+def made(settings, **changes):
+    """Two batch sizes, two learning rates and eleven measurements: K doubles, the schedule halves it, lr is linear."""
+    lrs = np.array([[0.1, 0.2], [0.2, 0.4]])
+    shape = (2, 2, 1, 11)
+    course = np.array([1, 2, 4, 4, 4, 4, 4, 4, 3, 0.4, 0.0])
+    norms = lrs[:, :, None, None] / np.array([1, 2])[:, None, None, None] * course
+    saved = {
+        "momentum_noise_kernel_norm_trace": norms,
+        "training_loss": np.broadcast_to(np.array([[3.0, 1.0], [3.0, 1.0]])[:, :, None, None], shape),
+        "test_error": np.broadcast_to(np.array([[0.4, 0.8], [0.5, 0.8]])[:, :, None, None], shape),
+        "kernel_trace": np.broadcast_to(np.array([1, 2, 3, 4, 5, 5, 6, 7, 6, 6, 6.0]), shape),
+        "kernel_trace_sem": np.zeros(shape),
+        "training_hessian_trace": np.broadcast_to(np.array([2, 2, 3, 4, 5, 5, 6, 3.5, 6, 6, 6.0]), shape),
+        "training_sharpness": np.broadcast_to(np.array([1, 2, 4, 4, 4, 4, 4, 4, 4, 4, 4.0]), shape),
+        "scheduled_lr": np.broadcast_to(np.linspace(0.5, 0, 11), shape),
+        "run_lr": lrs[..., None],
+        "num_params": np.full((2, 2, 1), 2e4),
+        "diverged_at": np.full((2, 2, 1), -1),
+    } | changes
+    coords = {"batch_size": [1, 2], "lr_ratio": [0.1, 0.2], "seed": [0], "measurement": range(11)}
+    return recorded(to_dataset(saved, coords=coords), settings)
+
+
+def test_numbers_of_claims_on_made_sweeps():
+    data = made(fig6.paper_settings())
+    wanted = {
+        (fig6, "K-reaches-order-one"): 0.8,
+        (fig6, "K-rises-early"): 4.0,
+        (fig6, "K-falls-late"): 0.1,
+        (fig6, "K-moves-less-than-the-learning-rate"): 1.0,
+        (fig6, "small-learning-rates-are-slow"): 3.0,
+        (fig6, "large-learning-rates-are-slow-at-first"): 2.0,
+        (fig6, "best-error-at-moderate-K"): 0.4,
+        (fig11, "K-depends-on-the-ratio"): 0.0,
+        (fig11, "K-grows-with-the-ratio"): 1.0,
+        (fig11, "errors-agree-across-batches"): 0.0,
+        (fig12, "trace-rises"): 6.0,
+        (fig12, "trace-rises-as-the-learning-rate-falls"): 1.2,
+        (fig12, "trace-falls-at-the-end"): 6 / 7,
+        (fig13, "sharpness-rises-early"): 4.0,
+        (fig13, "below-the-edge"): 1.6,
+        (fig13, "falls-with-the-schedule"): 0.05 * 4 / 1.6,
+        (fig13, "plateau"): 1.0,
+        (fig14, "the-ratio-to-the-kernel-wanders"): 1.5,
+        (fig14, "no-estimate-of-K"): 1.0,
+        (fig14, "L2-dominates"): 10 / 15,
+        (fig15, "far-from-the-edge"): 1.6,
+    }
+    for (module, name), number in wanted.items():
+        np.testing.assert_allclose(value(module.FIGURE, name, data), number, err_msg=name)
+    mixer = made(fig15.paper_settings())
+    np.testing.assert_allclose(value(fig15.FIGURE, "K-stays-in-a-narrow-range", mixer), 2.0)
+    np.testing.assert_allclose(value(fig15.FIGURE, "best-at-intermediate-K", mixer), 0.0)
+
+
+def test_claims_that_need_scale_are_not_evaluated_without():
+    small = made(dataclasses.replace(fig6.paper_settings(), num_examples=30_000))
+    assert not is_evaluated(fig6.FIGURE, "best-error-at-moderate-K", small)
+    assert is_evaluated(fig6.FIGURE, "K-reaches-order-one", small)
+
+
+def test_diverged_runs_do_not_count():
+    data = made(fig6.paper_settings(), diverged_at=np.array([[[-1], [7]], [[-1], [-1]]]))
+    np.testing.assert_allclose(cifar_measures.medians(data.isel(seed=0))[0], [0.4, np.nan])
+    np.testing.assert_allclose(value(fig6.FIGURE, "small-learning-rates-are-slow", data), 1.0)
