@@ -178,6 +178,7 @@ def _kept(settings: Settings, data_dir: Path | None) -> "tuple[Supervised, Datas
 def _trained(
     settings: Settings, problem: "Supervised", held_out: "Dataset", plan: Plan, context: Context | None, seed: int
 ) -> "Training":
+    import jax
     import jax.numpy as jnp
     import optax
 
@@ -198,13 +199,14 @@ def _trained(
             "progress": context.progress,
         }
     key, measuring, starting = seed_keys(seed, 3)
+    # block: XLA slows convolutions within a loop on the CPU (design/training.md)
     start = start_of(problem, starting, settings.head_scale)
     return dynamics.train(
         dynamics.EpochDescent(problem, optimiser, plan.batch_size, l2=settings.l2, start=start),
         key=key,
         num_steps=plan.num_steps,
         every=plan.every,
-        block=problem.data.num_examples // plan.batch_size,
+        block=1 if jax.default_backend() == "cpu" else problem.data.num_examples // plan.batch_size,
         trackers=trackers(settings, problem, held_out, optimiser, plan.batch_size, measuring),
         title=f"batch size {plan.batch_size}, learning rate {plan.lr:g}, seed {seed}",
         **kept,

@@ -68,12 +68,13 @@ def draw(dataset: "xarray.Dataset", panels: dict[str, Panel], panel: str | None,
 
 
 def along(ax: "Axes", panel: Panel, first: "xarray.Dataset", settings: Settings) -> None:
-    """Values of the first batch size against the epoch, a line for each learning rate."""
+    """Values of the first batch size against the epoch, a line for each learning rate; those above 0 on a log axis."""
     epochs = np.linspace(0, settings.epochs, first.sizes["measurement"])
     values, lrs = panel.values(first)[0], first["run_lr"].isel(batch_size=0).values
     for row, lr, colour in zip(values, lrs, colours(len(lrs)), strict=True):
         ended = "" if np.isfinite(row).any() else ", diverges"
-        ax.plot(epochs, row, color=colour, label=f"lr {lr:.3g}{ended}")
+        shown = np.where(row > 0, row, np.nan) if panel.scale == "log" else row  # the schedule ends at lr 0
+        ax.plot(epochs, shown, color=colour, label=f"lr {lr:.3g}{ended}")
     ax.set(xlabel="epoch", ylabel=panel.label)
     ax.set_yscale(panel.scale)
     _finish(ax, panel)
@@ -81,11 +82,16 @@ def along(ax: "Axes", panel: Panel, first: "xarray.Dataset", settings: Settings)
 
 def against_norm(ax: "Axes", panel: Panel, first: "xarray.Dataset", settings: Settings) -> None:  # noqa: ARG001
     """Last values against the median K, a point for each learning rate, joined along a batch size."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     ends, norms = panel.values(first)[..., -1], medians(first)
     for row, norm, batch, colour in zip(ends, norms, first["batch_size"].values, colours(len(ends)), strict=True):
         kept = np.isfinite(norm)
         ax.plot(norm[kept], row[kept], "o-", markersize=4, color=colour, label=f"B = {batch}")
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set(xlabel="median K of the run", ylabel=panel.label)
     ax.set_yscale(panel.scale)
     _finish(ax, panel)
@@ -143,9 +149,6 @@ def setting_line(first: "xarray.Dataset", settings: Settings) -> str:
         f"outputs; K = lr_t tr(Theta)/(2 (1 - mu) B C), B examples, C = {NUM_OUTPUTS} outputs each, Theta the Gram "
         f"matrix of that loss, its trace {subset}."
     )
-
-
-_FROM_ZERO = "last layer from 0"
 
 
 def network_line(settings: Settings) -> str:

@@ -23,7 +23,7 @@ def paper_settings(data_dir: Path | None = None) -> Settings:  # noqa: ARG001
 
 
 def quick_settings(data_dir: Path | None = None) -> Settings:
-    """Batches of 16."""
+    """Batches of 8 at four learning rates."""
     return quick(data_dir)
 
 

@@ -41,12 +41,13 @@ def paper_settings(data_dir: Path | None = None) -> Settings:  # noqa: ARG001
 
 
 def quick_settings(data_dir: Path | None = None) -> Settings:
-    """Two blocks at a sixteenth of the width, batches of 16."""
+    """Two blocks at a sixteenth of the width, batches of 8."""
     return quick(
         data_dir,
         network="mixer_s16",
         blocks="2",
         stride=16,
+        num_measurements=10,
         warmup_epochs=1,
         hessian_products=20,
     )
