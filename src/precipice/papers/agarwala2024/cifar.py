@@ -45,9 +45,14 @@ def problem_of(settings: Settings, data_dir: Path | None) -> "Supervised":
     return problems.Supervised(network_of(settings), data, problems.mean_half_squared_error)
 
 
-def start_of(problem: "Supervised", key: "jax.Array", head_scale: float) -> Any:
-    """Initial parameters, the weights of the last layer times `head_scale`."""
-    params = _initial()(problem, key)
+def start_of(problem: "Supervised", key: "jax.Array", *, head_scale: float, norm_scale: float) -> Any:
+    """Initial parameters: the weights of the last layer times `head_scale`, the scales of the norms `norm_scale`."""
+    import jax
+
+    def shrunk(path: tuple[Any, ...], leaf: "jax.Array") -> "jax.Array":
+        return leaf * norm_scale if getattr(path[-1], "key", None) == "scale" else leaf
+
+    params = jax.tree_util.tree_map_with_path(shrunk, _initial()(problem, key))
     return params | {"head": params["head"] | {"weight": params["head"]["weight"] * head_scale}}
 
 
@@ -200,7 +205,7 @@ def _trained(
         }
     key, measuring, starting = seed_keys(seed, 3)
     # block: XLA slows convolutions within a loop on the CPU (design/training.md)
-    start = start_of(problem, starting, settings.head_scale)
+    start = start_of(problem, starting, head_scale=settings.head_scale, norm_scale=settings.norm_scale)
     return dynamics.train(
         dynamics.EpochDescent(problem, optimiser, plan.batch_size, l2=settings.l2, start=start),
         key=key,

@@ -28,7 +28,7 @@ class Panel:
         values: what is drawn.
         draw: `along` training, `against_norm`, or `plane`.
         line: height of a dashed line and its label, or None.
-        scale: of the y axis: "log", "linear" or "symlog".
+        scale: of the y axis: "log" or "linear".
     """
 
     title: str
@@ -144,10 +144,10 @@ def setting_line(first: "xarray.Dataset", settings: Settings) -> str:
     return (
         f"{network_line(settings)}, {params:,} parameters; first {settings.num_examples:,} training images of "
         f"{settings.dataset} (50,000 in the paper), {settings.epochs} epochs, batches of {settings.batch_sizes}, "
-        f"{start}, momentum {settings.momentum:g}, L2 {settings.l2:g}, cosine schedule{warm}, no augmentation; errors "
-        f"on {settings.held_out:,} test images. Loss: mean over examples of half the sum of squares over {NUM_OUTPUTS} "
-        f"outputs; K = lr_t tr(Theta)/(2 (1 - mu) B C), B examples, C = {NUM_OUTPUTS} outputs each, Theta the Gram "
-        f"matrix of that loss, its trace {subset}."
+        f"{start}, norms from {settings.norm_scale:g}, momentum {settings.momentum:g}, L2 {settings.l2:g}, cosine "
+        f"schedule{warm}, no augmentation; errors on {settings.held_out:,} test images. Loss: mean over examples of "
+        f"half the sum of squares over {NUM_OUTPUTS} outputs; K = lr_t tr(Theta)/(2 (1 - mu) B C), B examples, C = "
+        f"{NUM_OUTPUTS} outputs each, Theta the Gram matrix of that loss, its trace {subset}."
     )
 
 

@@ -28,7 +28,7 @@ def quick_settings(data_dir: Path | None = None) -> Settings:
 
 
 def control(settings: Settings) -> Settings:
-    """A thirtieth of the learning rates: the kernel hardly moves."""
+    """A thirtieth of the largest learning rate: the kernel hardly moves."""
     return slower(settings)
 
 
@@ -95,7 +95,7 @@ FIGURE = Figure(
     title="ResNet-18 on CIFAR-10: the kernel's trace rises for much of the training",
     panels=tuple(PANELS),
     scales={
-        "quick": Scale(quick_settings, "about 60 seconds", DATA),
+        "quick": Scale(quick_settings, "about 45 seconds", DATA),
         "paper": Scale(paper_settings, "days on a GPU", DATA),
     },
     validate=validate,

@@ -38,7 +38,7 @@ def quick_settings(data_dir: Path | None = None) -> Settings:
 
 
 def control(settings: Settings) -> Settings:
-    """A thirtieth of the learning rates: the eigenvalue hardly moves."""
+    """A thirtieth of the largest learning rate: the eigenvalue hardly moves."""
     return slower(settings)
 
 

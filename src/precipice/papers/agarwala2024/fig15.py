@@ -54,7 +54,7 @@ def quick_settings(data_dir: Path | None = None) -> Settings:
 
 
 def control(settings: Settings) -> Settings:
-    """A thirtieth of the learning rates: K stays far below 1."""
+    """A thirtieth of the largest learning rate: K stays far below 1."""
     return slower(settings)
 
 
@@ -150,7 +150,7 @@ FIGURE = Figure(
     title="MLP-Mixer on CIFAR-10: K is of order one over many learning rates, the eigenvalue far below 2/lr",
     panels=tuple(PANELS),
     scales={
-        "quick": Scale(quick_settings, "about 60 seconds", DATA),
+        "quick": Scale(quick_settings, "about two minutes", DATA),
         "paper": Scale(paper_settings, "weeks on a GPU", DATA),
     },
     validate=validate,

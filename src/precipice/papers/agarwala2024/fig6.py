@@ -37,7 +37,7 @@ def quick_settings(data_dir: Path | None = None) -> Settings:
 
 
 def control(settings: Settings) -> Settings:
-    """A thirtieth of the learning rates: K stays far below 1."""
+    """A thirtieth of the largest learning rate: K stays far below 1."""
     return slower(settings)
 
 
@@ -122,7 +122,7 @@ FIGURE = Figure(
     title="ResNet-18 on CIFAR-10: K rises, is of order one at large learning rates, and falls with the schedule",
     panels=tuple(PANELS),
     scales={
-        "quick": Scale(quick_settings, "about 60 seconds", DATA),
+        "quick": Scale(quick_settings, "about 45 seconds", DATA),
         "paper": Scale(paper_settings, "days on a GPU", DATA),
     },
     validate=validate,
