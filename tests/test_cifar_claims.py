@@ -4,10 +4,14 @@ import dataclasses
 import json
 
 import numpy as np
+import pytest
 
+from long_rows import some
 from precipice.figures.claims import NOT_EVALUATED, evaluate
-from precipice.papers.agarwala2024 import cifar_measures, fig6, fig11, fig12, fig13, fig14, fig15
+from precipice.papers.agarwala2024 import cifar_measures, cifar_settings, fig6, fig11, fig12, fig13, fig14, fig15
 from precipice.results import to_dataset
+
+FIGURES = [module.FIGURE for module in (fig6, fig11, fig12, fig13, fig14, fig15)]
 
 
 def verdict(figure, name, data):
@@ -103,3 +107,26 @@ def test_diverged_runs_do_not_count():
     data = made(fig6.paper_settings(), diverged_at=np.array([[[-1], [7]], [[-1], [-1]]]))
     np.testing.assert_allclose(cifar_measures.medians(data.isel(seed=0))[0], [0.4, np.nan])
     np.testing.assert_allclose(value(fig6.FIGURE, "small-learning-rates-are-slow", data), 1.0)
+
+
+def test_controls_of_one_learning_rate_and_of_one_for_all_batch_sizes():
+    slow = fig6.FIGURE.control(fig6.quick_settings())
+    assert (slow.lr_ratios, slow.seeds) == ("0.000416667", 1)
+    alike = fig11.FIGURE.control(fig11.quick_settings())
+    lrs = [cifar_settings.plan_of(alike, batch, 0.1).lr for batch in (2, 8)]
+    assert (alike.lr_ratios, lrs) == ("0.000195313, 0.00078125", [0.2, 0.2])
+
+
+@pytest.mark.parametrize("figure", some(FIGURES, fig11.FIGURE, fig15.FIGURE), ids=lambda f: f.stem)
+def test_pictures_of_a_made_sweep(figure):
+    data = made(figure.scales["paper"].settings(None))
+    assert {claim.name for claim in figure.claims} == set(figure.claim_panels)
+    assert set(figure.claim_panels.values()) <= set(figure.panels)
+    picture = figure.picture(data)
+    drawn = [ax for ax in picture.axes if ax.get_title()]
+    assert len(drawn) == len(figure.panels)
+    assert all(ax.get_xlabel() and ax.get_ylabel() for ax in drawn)
+    words = " ".join(picture.get_supxlabel().split())
+    assert "first 50,000 training images of cifar10" in words
+    assert "C = 10 outputs each" in words
+    assert [ax.get_title() for ax in figure.picture(data, figure.panels[-1]).axes][:1] == [drawn[-1].get_title()]
