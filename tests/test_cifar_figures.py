@@ -163,7 +163,8 @@ def test_the_start_by_dense_derivatives(swept):
     params = cifar.start_of(problem, seed_keys(0, 3)[2], head_scale=0.5, norm_scale=0.7)
     outputs, pull = jax.vjp(problem.outputs, params)
     rows = jax.jit(jax.vmap(lambda v: pull(v)[0]))(jnp.eye(outputs.size).reshape(-1, *outputs.shape))
-    squares = sum(np.sum(np.asarray(leaf).reshape(outputs.size, -1) ** 2, axis=1) for leaf in jax.tree.leaves(rows))
+    leaves = [np.asarray(leaf).reshape(outputs.size, -1) for leaf in jax.tree.leaves(rows)]
+    squares = np.sum(np.concatenate(leaves, axis=1) ** 2, axis=1)
     samples = squares.reshape(12, 10).sum(axis=1)[:6].reshape(3, 2).mean(axis=1)
     found = cifar_trackers.kernel_trace(problem, params, 6, 2)
     np.testing.assert_allclose(found.value, samples.mean(), rtol=1e-9)
