@@ -137,7 +137,7 @@ FIGURE = Figure(
     title="ResNet-18 on CIFAR-10: the Hessian's trace is no estimate of K",
     panels=tuple(PANELS),
     scales={
-        "quick": Scale(quick_settings, "about 100 seconds", DATA),
+        "quick": Scale(quick_settings, "about 75 seconds", DATA),
         "paper": Scale(paper_settings, "weeks on a GPU", DATA),
     },
     validate=validate,

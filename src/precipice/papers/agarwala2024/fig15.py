@@ -41,7 +41,7 @@ def paper_settings(data_dir: Path | None = None) -> Settings:  # noqa: ARG001
 
 
 def quick_settings(data_dir: Path | None = None) -> Settings:
-    """Two blocks at a sixteenth of the width, batches of 8."""
+    """Two blocks at a quarter of the width, batches of 8."""
     return quick(
         data_dir,
         network="mixer_s16",
@@ -150,7 +150,7 @@ FIGURE = Figure(
     title="MLP-Mixer on CIFAR-10: K is of order one over many learning rates, the eigenvalue far below 2/lr",
     panels=tuple(PANELS),
     scales={
-        "quick": Scale(quick_settings, "about two minutes", DATA),
+        "quick": Scale(quick_settings, "about 60 seconds", DATA),
         "paper": Scale(paper_settings, "weeks on a GPU", DATA),
     },
     validate=validate,
