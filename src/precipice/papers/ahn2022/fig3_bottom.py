@@ -102,8 +102,8 @@ CLAIMS = (
         "ahn2022 section 1.1 and figure 3 (bottom)",
         (-10.0, 0.0),
         "largest change from one quarter of the training to the next, in the mean over it, at the largest learning "
-        f"rate; oscillations of single steps are averaged out; judged from {AT_SIZE:,} images: some hundred are memorised "
-        "in a fifth of the steps, after which the bias takes back a tenth of its fall",
+        f"rate; oscillations of single steps are averaged out; judged from {AT_SIZE:,} images: some hundred are "
+        "memorised in a fifth of the steps, after which the bias takes back a tenth of its fall",
         lambda dataset: _steady(dataset) if _at_size(dataset) else None,
     ),
     Claim(

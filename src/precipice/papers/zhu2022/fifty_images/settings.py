@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from precipice._checks import InputError, at_least, at_most, one_of
 
@@ -94,12 +94,16 @@ def at_paper(activation: str):
     return settings
 
 
-QUICK_LR = {"elu": 0.03, "tanh": 0.02}
-"""At 0.03 the narrow tanh network leaves the edge and ends at 25 of 67."""
+QUICKER: dict[str, dict[str, Any]] = {
+    "elu": {"lr": 0.03, "num_steps": 10_000, "projection_step": 2000, "plane_step": 1200, "tip_step": 4000},
+    "tanh": {},
+}
+"""What scale quick changes beside the width: the narrow tanh network leaves the edge at any larger learning rate
+(at 0.03 it ends at 25 of 67, at 0.02 at 50 of 100, at 0.015 at 120 of 133)."""
 
 
 def at_quick(activation: str):
-    """A narrower network, fewer steps and a larger learning rate; scikit-learn's digits where no CIFAR-10 is found."""
+    """A narrower network, in fewer steps where it can; scikit-learn's digits where no CIFAR-10 is found."""
 
     def settings(data_dir: Path | None = None) -> Settings:
         return dataclasses.replace(
@@ -107,12 +111,8 @@ def at_quick(activation: str):
             dataset=there(data_dir),
             activation=activation,
             width=100,
-            lr=QUICK_LR[activation],
-            num_steps=10_000,
             every=100,
-            projection_step=2000,
-            plane_step=1200,
-            tip_step=4000,
+            **QUICKER[activation],
         )
 
     return settings
