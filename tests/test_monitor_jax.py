@@ -597,3 +597,16 @@ def test_curvature_that_overflows_at_the_first_measurement_is_refused():
         monitor(made(), lambda p, b: jnp.mean(b[0]) * 0 + jnp.sum(jnp.abs(p["w"]) ** 1.5)).step(
             jax.tree.map(jnp.zeros_like, start())
         )
+
+
+def test_outputs_of_a_squared_loss_are_counted_and_a_head_of_zeros_hides_nothing():
+    w = jnp.ones((3, 4))
+    split = SplitLoss(lambda p, x: x @ p, lambda f, _: jnp.mean(jnp.sum(f**2, axis=1)))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(8, 3)))
+    watch = JaxMonitor(split, x, OPTIMISERS["sgd"], batch_size=4, kind="squared", budget=None)
+    watch.measure(w, OPTIMISERS["sgd"].init(w))
+    assert watch.history.setting.num_outputs == 4
+    coupled = SplitLoss(lambda p, x: (x - x.mean(0, keepdims=True)) @ p, lambda f, _: jnp.mean((f - 1) ** 2))
+    watch = JaxMonitor(coupled, x, OPTIMISERS["sgd"], batch_size=4, kind="squared", chunk_size=4, budget=None)
+    with pytest.raises(InputError, match="loss must be a mean over the examples"):
+        watch.measure(jnp.zeros((3, 4)), OPTIMISERS["sgd"].init(w))

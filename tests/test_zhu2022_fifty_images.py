@@ -166,7 +166,7 @@ def made(coefficient=7500.0, bend=0.0, slow=0.999, flip=-1.0):
         "probe_step": range(0, 81, 10),
         "window_step": range(40, 45),
     }
-    return recorded(to_dataset(saved, coords=coords), TINY)
+    return recorded(to_dataset(saved, coords=coords), dataclasses.replace(TINY, width=fifty.PAPER.width))
 
 
 def values(data):

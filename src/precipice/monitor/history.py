@@ -47,7 +47,8 @@ class History:
             raise InputError(f"step of a reading must be above the one before; got {steps[1]} after {steps[0]}.")
         if self.readings and len(self.readings[-1].rates) != len(self.setting.groups):
             raise InputError(
-                f"rates must be one a group ({len(self.setting.groups)}); got {len(self.readings[-1].rates)}."
+                f"rates must be one a group ({len(self.setting.groups)}); got {len(self.readings[-1].rates)} (after "
+                "add_param_group a new monitor is needed)."
             )
 
     def appended(self, reading: Reading) -> "History":
@@ -62,7 +63,10 @@ class History:
             InputError: there is none yet.
         """
         if not self.readings:
-            raise InputError("history must hold at least one reading; the monitor has not measured yet.")
+            raise InputError(
+                "history must hold at least one reading; the monitor has not measured yet (an adaptive "
+                "optimiser is first measured at step 100: first= changes that)."
+            )
         return self.readings[-1]
 
     def latest(self, name: str) -> Reading | None:

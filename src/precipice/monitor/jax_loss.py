@@ -125,10 +125,11 @@ def mean_loss(loss: Callable[..., Scalar], params: Params, probe: Probe) -> Scal
 
 
 def check_mean_loss(loss: Callable[..., Scalar], params: Params, probe: Probe) -> None:
-    """Refuse a loss that is no mean over the examples of its batch, where three evaluations can tell.
+    """Refuse a loss that is no mean over the examples of its batch, where a few evaluations can tell.
 
     The same examples twice must give the same loss, and where the data are taken in chunks, the mean of two halves that
-    of both. A loss that normalises over the batch (BatchNorm in training mode) passes the first alone: without chunks.
+    of both; there at parameters moved at random too, as a layer of zeros may hide how examples meet. A loss that
+    normalises over the batch (BatchNorm in training mode) passes the first alone: without chunks.
 
     Raises:
         InputError: a sum, a scalar that is none, or a loss that couples examples while the data are in chunks.
@@ -141,6 +142,25 @@ def check_mean_loss(loss: Callable[..., Scalar], params: Params, probe: Probe) -
     one, two, both = (_value(loss, params, batch) for batch in (first, second, joined))
     if not np.isfinite([one, two, both]).all():
         raise InputError(f"loss must be finite at the first measurement; got {both}.")
+    _check_mean(one, two, both)
+    if probe.chunks is not None:
+        _check_mean(*(_value(loss, _moved(params), batch) for batch in (first, second, joined)))
+
+
+def _moved(params: Params) -> Params:
+    """Each array moved at random by a tenth of its root mean square, or by 0.1 where it is zero."""
+    leaves, structure = jax.tree.flatten(params)
+
+    def moved(leaf, key):
+        size = jnp.sqrt(jnp.mean(leaf**2))
+        noise = jax.random.normal(key, leaf.shape, leaf.dtype)
+        return leaf + noise * jnp.asarray(jnp.where(size > 0, size / 10, 0.1), leaf.dtype)
+
+    keys = jax.random.split(jax.random.key(0), len(leaves))
+    return jax.tree.unflatten(structure, [moved(leaf, key) for leaf, key in zip(leaves, keys, strict=True)])
+
+
+def _check_mean(one: float, two: float, both: float) -> None:
     if abs((one + two) / 2 - both) > MEAN_TOLERANCE * max(abs(one), abs(two), abs(both)):
         raise InputError(
             f"loss must be a mean over the examples of its batch; got {both:.6g} on two sets of examples together and "

@@ -44,7 +44,7 @@ class JaxMonitor:
             ``optax.inject_hyperparams`` keeps in the state go before.
         batch_size: B, examples of a training step.
         kind: of the loss, for the advice: "squared", "cross-entropy" or "other".
-        num_outputs: C, see `Setting`.
+        num_outputs: C, see `Setting`; by default counted for a `SplitLoss` of kind squared, else 1.
         num_training: D, the examples of the training set (not of `data`), for the factor (1 - B/D) of K; None leaves it
             out.
         measures: what is measured, by default ``(hessian_top(), noise_trace())``.
@@ -86,7 +86,7 @@ class JaxMonitor:
         *,
         batch_size: int,
         kind: LossKind = "other",
-        num_outputs: int = 1,
+        num_outputs: int | None = None,
         num_training: int | None = None,
         measures: Sequence[Measure] | None = None,
         every: int = 10,
@@ -105,7 +105,7 @@ class JaxMonitor:
             optimiser=name_of(optimiser),
             batch_size=batch_size,
             num_examples=1,
-            num_outputs=num_outputs,
+            num_outputs=1 if num_outputs is None else num_outputs,
             trace_of="Gauss-Newton" if isinstance(loss, SplitLoss) else "Hessian",
             mode=mode,
             num_training=num_training,
@@ -114,6 +114,7 @@ class JaxMonitor:
         setting = replace(setting, num_examples=jax.tree.leaves(self._probe.data)[0].shape[0])
         self._loss, self._optimiser, self._trainable = loss, optimiser, trainable
         self._measures = (hessian_top(), noise_trace()) if measures is None else tuple(measures)
+        self._counts_outputs = num_outputs is None and kind == "squared"
         self._memories: list[Any] = [None] * len(self._measures)
         self._lines = default_lines(setting) if lines is None else tuple(lines)
         self._sinks, self._key, self._clock = tuple(sinks), jax.random.key(0) if key is None else key, clock
@@ -189,6 +190,10 @@ class JaxMonitor:
         return spacing
 
     def _measured(self, model: PyTree, opt_state: PyTree) -> tuple[dict[str, Any], dict[str, Any], Any]:
+        if self._counts_outputs and isinstance(self._loss, SplitLoss) and not self._history.readings:
+            outputs = eqx.filter_eval_shape(self._loss.outputs, model, self._probe.data)
+            setting = replace(self._history.setting, num_outputs=max(outputs.size // outputs.shape[0], 1))
+            self._history = replace(self._history, setting=setting)
         point = self._point(model, opt_state)
         first = not self._history.readings
         if first:

@@ -90,7 +90,8 @@ def _times(history: History) -> list[tuple[str, str, str]]:
     if spacing is None or np.isnan(spacing.overhead):
         return []
     budget = "" if spacing.budget is None else f" (budget {100 * spacing.budget:.3g} %)"
-    note = f"{spacing.num} measurements; set-up {spacing.setup_seconds:.2g} s not counted"
+    plural = "" if spacing.num == 1 else "s"
+    note = f"{spacing.num} measurement{plural}; set-up {spacing.setup_seconds:.2g} s beside it"
     rows = [("overhead", f"{100 * spacing.overhead:.2g} %{budget}", note)]
     if spacing.budget is not None and spacing.total_overhead > spacing.budget:
         spent = spacing.setup_seconds + spacing.measuring_seconds

@@ -1,5 +1,6 @@
 """The monitor of a PyTorch training loop: how far each step is from instability, at a stated share of the time."""
 
+import contextlib
 import os
 import time
 import warnings
@@ -182,13 +183,23 @@ class Monitor:
         assert self._history.spacing is not None
         return self._history.spacing
 
-    @torch.inference_mode(False)
     def _found(self) -> tuple[Any, dict[str, Any], dict[str, Any], float]:
+        """`_measured` outside of the training's autocast and inference mode: the solver's sums are taken here too."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.inference_mode(False))
+            for kind in {"cpu", self._objective.device.type}:
+                stack.enter_context(torch.autocast(kind, enabled=False))
+            return self._measured()
+
+    def _measured(self) -> tuple[Any, dict[str, Any], dict[str, Any], float]:
         """Rates, values (NaN where loss or curvature is not finite), errors, seconds that warm starts will spare."""
         values: dict[str, Any] = {}
         errors: dict[str, Any] = {}
         try:
+            names = self._objective.names
             objective = self._objective = self._objective.now(copied=self._objective.writes_params)
+            if objective.names != names:  # layers were frozen or freed: what was known is of other parameters
+                self._memory = Memory(counts=self._memory.counts)
             rule = read_rule(self._optimizer, objective)
             setting, memory = self._history.setting, self._memory
             moment = Moment(objective, rule, self._optimizer, setting, memory, self._accuracy, self._steps)

@@ -65,8 +65,8 @@ class Objective:
         self.dropout: Dropout = dropout
         self._chunk, self._weight = chunk, weight
         self._copy(dtype or precision_of(self.model))
-        self.names, self.sizes = list(self.parts.params), [p.numel() for p in self.params]
-        self.size, self.dtype, self.device = sum(self.sizes), self.params[0].dtype, device_of(self.model)
+        self._count()
+        self.dtype, self.device = self.params[0].dtype, device_of(self.model)
         batches = list(batches)
         with torch.inference_mode(False):
             chunks = weighted_chunks(batches, device=self.device, dtype=self.dtype, weight=weight, chunk=chunk)
@@ -85,6 +85,7 @@ class Objective:
         """
         new = copy.copy(self)
         new._copy(self.dtype, copied)
+        new._count()
         if _modes(self.model) != self._checked:
             new._check()
         return new
@@ -93,6 +94,11 @@ class Objective:
         with torch.inference_mode(False):  # copies made inside it could never be differentiated
             self.parts = parts(self.model, dtype, copied=copied)
         self.params = list(self.parts.params.values())
+
+    def _count(self) -> None:
+        """Names and sizes of the trained parameters: layers are frozen and freed along a training."""
+        self.names, self.sizes = list(self.parts.params), [p.numel() for p in self.params]
+        self.size = sum(self.sizes)
 
     def inside(self, function: Callable[[nn.Module], T], point: list[torch.Tensor] | None = None) -> T:
         """``function(model)`` with the copies in the model's place, and new copies of the buffers.
@@ -135,7 +141,8 @@ class Objective:
         """The same mean over the probe set, its examples in chunks of `size`; None where that is another function.
 
         So with BatchNorm in training mode, a fixed dropout mask, the caller's own `chunk`, batches that cannot be put
-        together, and a loss that is no mean by `weight` over examples that do not meet (seen in its value). This
+        together, and a loss that is no mean by `weight` over examples that do not meet (seen in its value, here and at
+        parameters moved at random). This
         objective's own batches become parts of the joined ones, so that the data are held once.
         """
         if not self.regroupable:
@@ -152,8 +159,18 @@ class Objective:
             return None
         new = copy.copy(self)
         new.chunks = [Chunk(b, share * w / sum(weights)) for b, w in zip(cut, weights, strict=True)]
-        before, after = self._own_value(), new._own_value()
-        return new if abs(after - before) <= SAME * abs(before) else None
+        same = all(_agree(self._own_value(point), new._own_value(point)) for point in (None, self._moved()))
+        return new if same else None
+
+    def _moved(self) -> list[torch.Tensor]:
+        """A point beside the parameters: at the model's own a layer of zeros may hide how examples meet in the loss."""
+        generator = torch.Generator().manual_seed(0)
+
+        def moved(p: torch.Tensor) -> torch.Tensor:
+            noise = torch.randn(p.shape, generator=generator).to(p)
+            return p.detach() + 0.1 * (float(p.detach().square().mean().sqrt()) or 1.0) * noise
+
+        return [moved(p) for p in self.params]
 
     @property
     def regroupable(self) -> bool:
@@ -234,6 +251,10 @@ def flat(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
 def _no_grad(loss: Loss, model: nn.Module, batch: Any) -> torch.Tensor:
     with torch.no_grad():
         return loss_value(loss(model, batch))
+
+
+def _agree(before: float, after: float) -> bool:
+    return abs(after - before) <= SAME * abs(before)
 
 
 def _modes(model: nn.Module) -> tuple[bool, ...]:
