@@ -26,7 +26,7 @@ BELONGING = {
     "MIN": [*range(1, 22)],
     "TN": [*range(1, 12), *range(20, 25), 30, 31, 32],
     "SEOS": [*range(1, 15), *range(20, 27)],
-    "SEOS-F": [*range(1, 16)],
+    "SEOS-F": [*range(1, 17)],
     "QR-F": [*range(1, 15)],
     "REV-F": [2],
     "MIN-F": [*range(1, 10), *range(11, 31)],

@@ -16,16 +16,22 @@ COLOURS = ("#1f5fa8", "#d1622b", "#3a8f5c", "#7d4ea3", "#8a6d3b", "#4a4a4a")
 
 def panels(num: int) -> "tuple[Picture, list[Axes]]":
     """A picture with `num` panels side by side, without the global state of pyplot."""
+    picture, rows = grid(1, num)
+    return picture, rows[0]
+
+
+def grid(num_rows: int, num_columns: int) -> "tuple[Picture, list[list[Axes]]]":
+    """A picture with rows of panels, the axes by row."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    picture = Figure(figsize=(5.2 * num, 4.4), layout="constrained", dpi=150)
+    picture = Figure(figsize=(5.2 * num_columns, 4.0 * num_rows + 0.4), layout="constrained", dpi=150)
     FigureCanvasAgg(picture)
-    axes = list(picture.subplots(1, num, squeeze=False)[0])
-    for ax in axes:
+    rows = [list(row) for row in picture.subplots(num_rows, num_columns, squeeze=False)]
+    for ax in (ax for row in rows for ax in row):
         ax.grid(alpha=0.25, linewidth=0.6)
         ax.spines[["top", "right"]].set_visible(False)
-    return picture, axes
+    return picture, rows
 
 
 DRAWN = 1e100

@@ -30,6 +30,7 @@ from precipice.papers.agarwala2024.fig12 import FIGURE as AGARWALA2024_FIG12
 from precipice.papers.agarwala2024.fig13 import FIGURE as AGARWALA2024_FIG13
 from precipice.papers.agarwala2024.fig14 import FIGURE as AGARWALA2024_FIG14
 from precipice.papers.agarwala2024.fig15 import FIGURE as AGARWALA2024_FIG15
+from precipice.papers.agarwala2024.fig16 import FIGURE as AGARWALA2024_FIG16
 from precipice.papers.ahn2022.fig1 import FIGURE as AHN2022_FIG1
 from precipice.papers.ahn2022.fig2 import FIGURE as AHN2022_FIG2
 from precipice.papers.ahn2022.fig3 import FIGURE as AHN2022_FIG3
@@ -112,6 +113,7 @@ _ALL = (
     AGARWALA2024_FIG13,
     AGARWALA2024_FIG14,
     AGARWALA2024_FIG15,
+    AGARWALA2024_FIG16,
     AHN2022_FIG1,
     AHN2022_FIG2,
     AHN2022_FIG3,

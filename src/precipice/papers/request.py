@@ -130,7 +130,11 @@ def difference(settings: Any, base: Any, name: str) -> str:
 def is_found(dataset: str, data_dir: Path | None) -> bool:
     """Whether the first training file of a data set is in the data directory; always, for those without files."""
     from precipice.problems import found
+    from precipice.problems.data.imagenet import FOLDER, has_imagenet
     from precipice.problems.data.releases import RELEASES
+
+    if dataset == FOLDER:
+        return has_imagenet(data_dir)
 
     if dataset not in RELEASES:
         return True

@@ -22,6 +22,7 @@ DIMENSIONS = (
     Dimension("lr_ratio", "1", "Learning rate over batch size, for batches up to a small one.", sweep=True),
     Dimension("measurement", "1", "Index of a measurement along a training, 0 at its start."),
     Dimension("stage", "1", "Of a training: 0 its start, 1 its end.", sweep=True),
+    Dimension("network", "1", "Architecture: 0 ResNet-50, 1 ViT S/16.", sweep=True),
     # agarwala2024, linear models under minibatch SGD
     Dimension("setting", "1", "Kernel: 0 flat spectrum, 1 dispersed spectrum, 2 localized eigenvectors.", sweep=True),
     Dimension(
@@ -115,6 +116,28 @@ VARIABLES = (
         "1",
         "Standard error of training_hessian_trace over its random signs.",
         "definition",
+    ),
+    # agarwala2024, training on ImageNet
+    Variable(
+        "training_gauss_newton_trace",
+        ("measurement",),
+        "1",
+        "Trace of the Gauss-Newton matrix of the mean loss over a subset of the training examples, by sampled targets.",
+        _STOCHASTIC + ", appendix D.7",
+    ),
+    Variable(
+        "training_gauss_newton_trace_sem",
+        ("measurement",),
+        "1",
+        "Standard error of training_gauss_newton_trace over the sampled targets; the subset is taken as given.",
+        "definition",
+    ),
+    Variable(
+        "gauss_newton_noise_kernel_norm",
+        ("measurement",),
+        "1",
+        "lr_t tr(H_GN)/(2 (1 - mu) B): H_GN the Gauss-Newton matrix of the mean loss, B examples a batch.",
+        _STOCHASTIC + ", eq. 130",
     ),
     Variable("num_params", (), "1", "Parameters of the network.", "definition"),
     # agarwala2024, linear models under minibatch SGD: one output an example, B examples a batch, kernel J J^T/D
