@@ -43,7 +43,11 @@ def list_figures(
 
 
 def _instead(scale: dict[str, Any]) -> str:
-    return f"will use {scale['uses']}" if scale["runs"] else f"`precipice fetch {scale['uses']}` downloads it"
+    if scale["runs"]:
+        return f"will use {scale['uses']}"
+    if scale["uses"] == "imagenet":
+        return "imagenet/train and imagenet/val of the data directory, from its owners"
+    return f"`precipice fetch {scale['uses']}` downloads it"
 
 
 def _described(figure: "Figure", data: Path | None) -> dict[str, Any]:
