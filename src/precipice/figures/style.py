@@ -57,7 +57,7 @@ def edge_line(ax: "Axes", height: float, label: str, colour: str) -> None:
 
 def caption(picture: "Picture", text: str) -> None:
     """A caption under the panels, wrapped to the width of the picture."""
-    width = int(picture.get_figwidth() * 17)
+    width = int(picture.get_figwidth() * 16)  # characters of 8 points, wide ones among them
     picture.supxlabel("\n".join(textwrap.wrap(text, width)), fontsize=8, color="#444444")
 
 
