@@ -36,7 +36,7 @@ TINY = dataclasses.replace(
     lrs="0.01, 1e30",
     epochs=2,
     num_measurements=2,
-    trace_examples=5,
+    trace_examples=6,
     trace_batch=3,
     trace_chunk=1,
     precision="float64",
@@ -71,8 +71,9 @@ def test_what_is_measured(swept):
     assert float(run["num_params"]) > 0
 
 
+@pytest.mark.long
 def test_the_start_s_trace_is_near_the_exact_one(swept, tmp_path):
-    """Five images in batches of 3 and 2: the exact trace within 5 standard errors of ours."""
+    """Six images in two batches: the exact trace within 5 standard errors of ours."""
     context = Context(tmp_path, None, "", quiet)
     streams = imagenet.streams_of(TINY, *imagenet.images_of(TINY, context), 0)
     network = imagenet.network_of(TINY, "vit_s16")
@@ -108,6 +109,7 @@ def test_streamed_means_are_those_of_all_the_data():
             function(lambda *a: a, [])
 
 
+@pytest.mark.long
 def test_an_interrupted_run_goes_on(swept, tmp_path):
     context = Context(tmp_path, None, "one", stopped_at(3), 0.0)
     with pytest.raises(Interrupted):
