@@ -22,7 +22,6 @@ DIMENSIONS = (
     Dimension("lr_ratio", "1", "Learning rate over batch size, for batches up to a small one.", sweep=True),
     Dimension("measurement", "1", "Index of a measurement along a training, 0 at its start."),
     Dimension("stage", "1", "Of a training: 0 its start, 1 its end.", sweep=True),
-    Dimension("network", "1", "Architecture: 0 ResNet-50, 1 ViT S/16.", sweep=True),
     # agarwala2024, linear models under minibatch SGD
     Dimension("setting", "1", "Kernel: 0 flat spectrum, 1 dispersed spectrum, 2 localized eigenvectors.", sweep=True),
     Dimension(
