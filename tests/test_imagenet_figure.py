@@ -80,7 +80,8 @@ def test_the_start_s_trace_is_near_the_exact_one(swept, tmp_path):
     problem = problems.Supervised(network, streams.training(0), problems.mean_softmax_cross_entropy)
     params = problem.init(jax.random.split(jax.random.key(0))[0])
     batches = list(streams.traced.one_pass())
-    whole = problems.from_arrays(*(np.concatenate([getattr(b, n) for b in batches]) for n in ("x", "y")))
+    x, y = (np.concatenate([getattr(b, n) for b in batches]) for n in ("x", "y"))
+    whole = problems.from_arrays(x, y)
     exact = float(curvature.gram_trace(problem.outputs, problem.loss_of_outputs, params, whole).value)
     loss = problem.output_loss
 
@@ -252,5 +253,6 @@ def test_the_picture_says_what_was_run(panel):
     for said in ("512 GENERATED images (gratings in noise, not ImageNet)", "Networks reduced", "no factor 1/C in K"):
         assert said in words
     if panel in (None, "norm"):
-        labels = [text.get_text() for text in picture.axes[0].get_legend().get_texts()]
+        legend: Any = picture.axes[0].get_legend()
+        labels = [text.get_text() for text in legend.get_texts()]
         assert labels == ["lr 0.01", "lr 0.1", "lr 1", "lr 10, diverges", "K = 2"]

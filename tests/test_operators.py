@@ -59,8 +59,9 @@ def test_dense_equals_the_oracle(name, operator):
 
 
 @each_operator
-@pytest.mark.parametrize(("name", "size"), some(CHUNKS, *((name, 3) for name in PROBLEMS), CHUNKS[-1]))
-def test_products_in_chunks_of_any_size(name, operator, size):
+@pytest.mark.parametrize("row", some(CHUNKS, *((name, 3) for name in PROBLEMS), CHUNKS[-1]))
+def test_products_in_chunks_of_any_size(row, operator):
+    name, size = row
     wanted = OPERATORS[operator].oracle(dense_case(name))
     v = np.random.default_rng(0).normal(size=len(wanted))
     close(products(name, size, np.float64)[operator], wanted @ v)

@@ -92,6 +92,7 @@ def test_workers_that_die_and_cells_that_raise(tmp_path, undisturbed, capfd):
     assert "".join(capfd.readouterr()) == ""
 
 
+@pytest.mark.long
 def test_ctrl_c_leaves_a_store_that_goes_on(tmp_path, undisturbed):
     process = driver("ray", tmp_path / "edge", tmp_path)  # a cluster of its own
     while not list(tmp_path.glob("edge/blocks/*.done")):

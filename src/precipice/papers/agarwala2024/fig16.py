@@ -89,7 +89,7 @@ def cost_of_slowness(dataset: "xarray.Dataset") -> float | None:
 def _spread(dataset: "xarray.Dataset") -> float | None:
     norms = typical(dataset)
     ratios = np.nanmax(norms, axis=1) / np.nanmin(norms, axis=1)
-    return float(max(ratios, key=lambda ratio: abs(math.log(ratio / 5))))
+    return max((float(ratio) for ratio in ratios), key=lambda ratio: abs(math.log(ratio / 5)))
 
 
 def _best(dataset: "xarray.Dataset") -> float | None:
