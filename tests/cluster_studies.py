@@ -63,7 +63,7 @@ def drive(mode, path, folder):
         study = of_edge(folder=folder, seconds=2.0)
         run_local(study, create(study, path, CHUNK))
         return
-    study = of_edge(folder=folder, seconds=1.0)
+    study = of_edge(folder=folder, seconds=0.1)
     try:
         cluster.run_ray(study, create(study, path, CHUNK, threads=1), num_workers=2)
     except KeyboardInterrupt:

@@ -104,7 +104,9 @@ def test_the_figure_runs_at_scale_quick(name, tmp_path):
     settings = FIGURES[name].scales["quick"].settings(None)
     dataset = FIGURES[name].run(settings, Context(tmp_path, None, "none", quiet))
     dataset = dataset.assign_attrs(parameters=json.dumps(dataclasses.asdict(settings)))
-    assert {HOLDS} <= {verdict.verdict for verdict in evaluate(dataset, FIGURES[name].claims)}
+    verdicts = [verdict.verdict for verdict in evaluate(dataset, FIGURES[name].claims)]
+    assert HOLDS in verdicts
+    assert verdicts.count(NOT_EVALUATED) == (name == IDS[0])
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,9 @@ def on_ray(study, path, **options):
 def driver(mode, path, folder):
     here = str(Path(cluster_studies.__file__).parent)
     environment = os.environ | {"NPROC": "1", "PYTHONPATH": here, "JAX_PLATFORMS": "cpu"}
-    code = f"import cluster_studies; cluster_studies.drive({mode!r}, {str(path)!r}, {str(folder)!r})"
+    # What runs behind nohup ignores SIGINT, and its children with it.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heard}; import cluster_studies; cluster_studies.drive({mode!r}, {str(path)!r}, {str(folder)!r})"
     return subprocess.Popen(
         [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -92,7 +94,6 @@ def test_workers_that_die_and_cells_that_raise(tmp_path, undisturbed, capfd):
     assert "".join(capfd.readouterr()) == ""
 
 
-@pytest.mark.long
 def test_ctrl_c_leaves_a_store_that_goes_on(tmp_path, undisturbed):
     process = driver("ray", tmp_path / "edge", tmp_path)  # a cluster of its own
     while not list(tmp_path.glob("edge/blocks/*.done")):
@@ -105,7 +106,7 @@ def test_ctrl_c_leaves_a_store_that_goes_on(tmp_path, undisturbed):
     before = store.done()
     assert 0 < len(before) < 6
     assert not list(tmp_path.glob("edge/blocks/*.claim"))
-    study = of_edge(folder=str(tmp_path), seconds=1.0)
+    study = of_edge(folder=str(tmp_path), seconds=0.1)
     assert cluster.run_ray(study, store, num_workers=2).blocks == 6 - len(before)
     np.testing.assert_array_equal(store.dataset()["final_loss"], undisturbed[0])
     counts = lines_of(tmp_path)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,9 @@ HOLDS, FAILS, NOT_EVALUATED = "holds", "fails", "not evaluated"
 
 QUORUM = 2 / 3
 """The fraction of seeds for which a claim must hold, where a figure has several."""
+
+
+Measure: TypeAlias = "Callable[[xarray.Dataset], float | None]"
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Claim:
     source: str
     band: tuple[float, float]
     reason: str
-    measure: "Callable[[xarray.Dataset], float | None]"
+    measure: Measure
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,11 @@ class Verdict:
     def value(self) -> float:
         """The median over the seeds; NaN where nothing was evaluated."""
         return float(np.median(self.measured)) if self.measured else math.nan
+
+
+def only_where(condition: "Callable[[xarray.Dataset], bool]", measure: Measure) -> Measure:
+    """`measure` where a dataset meets a condition, such as the paper's size; else the claim is not evaluated."""
+    return lambda dataset: measure(dataset) if condition(dataset) else None
 
 
 def evaluate(dataset: "xarray.Dataset", claims: Sequence[Claim]) -> tuple[Verdict, ...]:

@@ -65,7 +65,7 @@ class History:
         if not self.readings:
             raise InputError(
                 "history must hold at least one reading; the monitor has not measured yet (an adaptive "
-                "optimiser is first measured at step 100: first= changes that)."
+                "optimiser is not measured before step 100: first= changes that)."
             )
         return self.readings[-1]
 

@@ -51,7 +51,7 @@ def largest_stable_lr(
     batch_size: int,
     optimiser: Any = None,
     kind: LossKind = "other",
-    num_outputs: int = 1,
+    num_outputs: int | None = None,
     num_training: int | None = None,
     num: int = 10,
     num_batches: int = 100,
@@ -76,7 +76,7 @@ def largest_stable_lr(
         batch_size: B, of the training.
         optimiser: a `dynamics.Optimiser`, whose learning rate is a placeholder; gradient descent if None.
         kind: of the loss, for the advice.
-        num_outputs: C, see `Setting`.
+        num_outputs: C, as for `JaxMonitor`.
         num_training: D, as for `JaxMonitor`.
         num: random vectors of the trace.
         num_batches: gradients of batches of `batch_size` that an adaptive optimiser's state is made of.

@@ -1,6 +1,5 @@
 """The monitor of a PyTorch training loop: how far each step is from instability, at a stated share of the time."""
 
-import contextlib
 import os
 import time
 import warnings
@@ -35,7 +34,7 @@ from precipice.torch.moment import Accuracy, Memory, Moment
 from precipice.torch.objective import Objective
 from precipice.torch.optimizer import ADAPTIVE, is_ready, plain_optimizer, read_rule
 from precipice.torch.probe import num_examples, probe_batches
-from precipice.torch.quiet import Dropout
+from precipice.torch.quiet import Dropout, own_precision
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -151,7 +150,8 @@ class Monitor:
         """
         self._wait()
         start = time.perf_counter()
-        rates, values, errors, spared = self._found()
+        with own_precision(frozenset([self._objective.device])):
+            rates, values, errors, spared = self._found()
         self._wait()
         took = time.perf_counter() - start
         trained = self._spacing.trained(start - self._clock)
@@ -184,14 +184,6 @@ class Monitor:
         return self._history.spacing
 
     def _found(self) -> tuple[Any, dict[str, Any], dict[str, Any], float]:
-        """`_measured` outside of the training's autocast and inference mode: the solver's sums are taken here too."""
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(torch.inference_mode(False))
-            for kind in {"cpu", self._objective.device.type}:
-                stack.enter_context(torch.autocast(kind, enabled=False))
-            return self._measured()
-
-    def _measured(self) -> tuple[Any, dict[str, Any], dict[str, Any], float]:
         """Rates, values (NaN where loss or curvature is not finite), errors, seconds that warm starts will spare."""
         values: dict[str, Any] = {}
         errors: dict[str, Any] = {}

@@ -142,8 +142,8 @@ class Objective:
 
         So with BatchNorm in training mode, a fixed dropout mask, the caller's own `chunk`, batches that cannot be put
         together, and a loss that is no mean by `weight` over examples that do not meet (seen in its value, here and at
-        parameters moved at random). This
-        objective's own batches become parts of the joined ones, so that the data are held once.
+        parameters moved at random). This objective's own batches become parts of the joined ones, so that the data are
+        held once.
         """
         if not self.regroupable:
             return None

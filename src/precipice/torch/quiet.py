@@ -25,16 +25,24 @@ def quiet(model: nn.Module, devices: frozenset[torch.device], dropout: Dropout) 
     """Run a measurement's forward and backward passes; see the module's docstring."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(kept_random_state(devices))
-        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(own_precision(devices))
         stack.enter_context(torch.enable_grad())
-        for kind in {"cpu", *(device.type for device in devices)}:
-            stack.enter_context(torch.autocast(kind, enabled=False))
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         if "torch._dynamo" in sys.modules:  # else nothing has been compiled, and importing it takes seconds
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         if dropout == "off":
             stack.enter_context(NoDropout())
         stack.enter_context(_without_wrapped_forward(model))
+        yield
+
+
+@contextlib.contextmanager
+def own_precision(devices: frozenset[torch.device]) -> Iterator[None]:
+    """Outside of the training's autocast and inference mode: also where the solver adds up."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        for kind in {"cpu", *(device.type for device in devices)}:
+            stack.enter_context(torch.autocast(kind, enabled=False))
         yield
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from precipice.figures.claims import Claim
+from precipice.figures.claims import Claim, only_where
 from precipice.papers.agarwala2022.expansion import run
 from precipice.papers.agarwala2022.expansion.reading import COLOURS, NAMES, NETWORK, ORDERS, caption, row, second_order
 from precipice.papers.agarwala2022.expansion.settings import control, paper_settings, quick_settings, validate
@@ -142,7 +142,7 @@ CLAIMS = (
         "agarwala2022 figure 14, left; section D.2",
         (0.0, 0.1),
         f"the same over all steps to the edge, judged from {AT_SIZE:,} images: fewer are learnt by larger moves",
-        lambda one: _apart(one, 1.0) if _at_size(one) else None,
+        only_where(_at_size, lambda one: _apart(one, 1.0)),
     ),
     Claim(
         "only-the-network-comes-to-the-edge",

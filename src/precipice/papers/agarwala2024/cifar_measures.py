@@ -4,12 +4,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from precipice.figures.claims import Measure, only_where
 from precipice.papers.agarwala2024.cifar_settings import Settings, at_size
 from precipice.papers.settings import from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import xarray
 
 
@@ -23,13 +22,9 @@ def settings_of(dataset: "xarray.Dataset") -> Settings:
     return from_json(Settings, dataset.attrs["parameters"])
 
 
-def only_at_size(measure: "Callable[[xarray.Dataset], float | None]") -> "Callable[[xarray.Dataset], float | None]":
+def only_at_size(measure: Measure) -> Measure:
     """`measure`, and None where network, images or epochs are not the paper's."""
-
-    def at_scale(dataset: "xarray.Dataset") -> float | None:
-        return measure(dataset) if at_size(settings_of(dataset)) else None
-
-    return at_scale
+    return only_where(lambda dataset: at_size(settings_of(dataset)), measure)
 
 
 def alive(dataset: "xarray.Dataset") -> np.ndarray:

@@ -27,11 +27,6 @@ def quick_settings(data_dir: Path | None = None) -> Settings:
     return quick(data_dir)
 
 
-def control(settings: Settings) -> Settings:
-    """A thirtieth of the largest learning rate: the kernel hardly moves."""
-    return slower(settings)
-
-
 # Claims -------------------------------------------------------------------------------------------------------------
 
 
@@ -102,7 +97,7 @@ FIGURE = Figure(
     run=run,
     plot=plot,
     claims=CLAIMS,
-    control=control,
+    control=slower,
     main_claim="trace-rises",
     claim_panels=dict.fromkeys((claim.name for claim in CLAIMS), "trace"),
 )

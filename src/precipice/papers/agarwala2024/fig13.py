@@ -37,11 +37,6 @@ def quick_settings(data_dir: Path | None = None) -> Settings:
     return quick(data_dir, num_measurements=8, hessian_products=20)
 
 
-def control(settings: Settings) -> Settings:
-    """A thirtieth of the largest learning rate: the eigenvalue hardly moves."""
-    return slower(settings)
-
-
 # Claims -------------------------------------------------------------------------------------------------------------
 
 
@@ -120,7 +115,7 @@ FIGURE = Figure(
     run=run,
     plot=plot,
     claims=CLAIMS,
-    control=control,
+    control=slower,
     main_claim="sharpness-rises-early",
     claim_panels={
         "sharpness-rises-early": "sharpness",

@@ -28,11 +28,6 @@ def quick_settings(data_dir: Path | None = None) -> Settings:
     return quick(data_dir, num_measurements=8, hessian_examples=16, trace_samples=32)
 
 
-def control(settings: Settings) -> Settings:
-    """A thirtieth of the largest learning rate: what the Hessian's trace has beside the kernel's does not change."""
-    return slower(settings)
-
-
 # Claims -------------------------------------------------------------------------------------------------------------
 
 
@@ -144,7 +139,7 @@ FIGURE = Figure(
     run=run,
     plot=plot,
     claims=CLAIMS,
-    control=control,
+    control=slower,
     main_claim="the-ratio-to-the-kernel-wanders",
     claim_panels={
         "the-ratio-to-the-kernel-wanders": "without_l2",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from precipice.figures.claims import Claim
+from precipice.figures.claims import Claim, Measure, only_where
 from precipice.papers.agarwala2024.imagenet import run
 from precipice.papers.agarwala2024.imagenet_settings import (
     NETWORKS,
@@ -20,8 +20,6 @@ from precipice.papers.figure import Figure, Scale
 from precipice.papers.settings import from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import xarray
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Picture
@@ -98,13 +96,9 @@ def _best(dataset: "xarray.Dataset") -> float | None:
     return float(max(kept, key=lambda norm: abs(math.log(norm)))) if kept else None
 
 
-def only_at_size(measure: "Callable[[xarray.Dataset], float | None]") -> "Callable[[xarray.Dataset], float | None]":
+def only_at_size(measure: Measure) -> Measure:
     """`measure`, and None where images, networks or epochs are not the paper's."""
-
-    def at_scale(dataset: "xarray.Dataset") -> float | None:
-        return measure(dataset) if at_size(settings_of(dataset)) else None
-
-    return at_scale
+    return only_where(lambda dataset: at_size(settings_of(dataset)), measure)
 
 
 _AT_SIZE = "judged with ImageNet, the full networks and 90 epochs only, as photographs and scale set this number"

@@ -36,11 +36,6 @@ def quick_settings(data_dir: Path | None = None) -> Settings:
     return quick(data_dir)
 
 
-def control(settings: Settings) -> Settings:
-    """A thirtieth of the largest learning rate: K stays far below 1."""
-    return slower(settings)
-
-
 CLAIMS = (
     Claim(
         "K-reaches-order-one",
@@ -129,7 +124,7 @@ FIGURE = Figure(
     run=run,
     plot=plot,
     claims=CLAIMS,
-    control=control,
+    control=slower,
     main_claim="K-reaches-order-one",
     claim_panels={
         "K-reaches-order-one": "norm",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from precipice.figures.claims import Claim
+from precipice.figures.claims import Claim, only_where
 from precipice.papers.ahn2022 import residual
 from precipice.papers.ahn2022.residual import Settings, slower, validate
 from precipice.papers.figure import Context, Figure, Scale
@@ -104,7 +104,7 @@ CLAIMS = (
         "largest change from one quarter of the training to the next, in the mean over it, at the largest learning "
         f"rate; oscillations of single steps are averaged out; judged from {AT_SIZE:,} images: some hundred are "
         "memorised in a fifth of the steps, after which the bias takes back a tenth of its fall",
-        lambda dataset: _steady(dataset) if _at_size(dataset) else None,
+        only_where(_at_size, _steady),
     ),
     Claim(
         "loss-is-not-monotone",

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from precipice.figures.claims import Claim
+from precipice.figures.claims import Claim, only_where
 
 if TYPE_CHECKING:
     import xarray
@@ -145,7 +145,7 @@ def papers_coefficient(figure: str) -> Claim:
         (7500 / 3, 7500 * 3),
         "c of the fit; within a factor of 3, as initialisation and range of the pixels, which set the scale of the "
         "parameters, are not given; at the paper's width only, which sets it too",
-        lambda dataset: _coefficient(dataset) if _settings(dataset)["width"] == PAPERS_WIDTH else None,
+        only_where(lambda dataset: _settings(dataset)["width"] == PAPERS_WIDTH, _coefficient),
     )
 
 
