@@ -21,9 +21,9 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	$(BIN)/precipice demo --out $(OUT)
 
-# LONG=1 adds what takes minutes: curvature on eight devices, large networks.
+# LONG=1 adds what takes minutes (curvature on eight devices, large networks), and compiles with all optimisations.
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(if $(LONG),,-m "not long")
+	$(if $(LONG),JAX_DISABLE_MOST_OPTIMIZATIONS=false) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(if $(LONG),,-m "not long")
 
 # PyTorch and what its adapter is tested against; without them those tests are skipped. The constraint names the CPU build.
 frameworks: $(STAMP)

@@ -73,7 +73,7 @@ def sharpness(task: Task) -> Stability:
 
 def noise(task: Task) -> Stability:
     return monitor.noise_number(
-        task.problem.loss, lr=BASE_LR, batch_size=BATCH, momentum=MOMENTUM, key=jax.random.key(7)
+        task.problem.loss, lr=BASE_LR, batch_size=BATCH, num_outputs=1, momentum=MOMENTUM, key=jax.random.key(7)
     )
 
 

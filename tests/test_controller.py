@@ -63,7 +63,7 @@ def test_a_change_of_curvature_is_followed():
 @pytest.mark.parametrize("seed", range(3))
 def test_k_is_held_on_average(seed):
     lr, batch_size = 1e-3, 4
-    number = noise_number(quadratic, lr=lr, batch_size=batch_size, decay=0.99, key=jax.random.key(seed))
+    number = noise_number(quadratic, lr=lr, batch_size=batch_size, num_outputs=1, decay=0.99, key=jax.random.key(seed))
     held = hold(number, target=0.1, gain=0.5, max_factor=1e4)
     _, states, _ = run(optax.chain(optax.sgd(lr), held), 1500)
     k = np.asarray(states.factor)[500:] * lr * TRACE / (2 * batch_size)
@@ -142,7 +142,7 @@ NUMBER = sharpness_number(quadratic, edge=1.0)
         (lambda: sharpness_number(quadratic, edge=-1.0), "edge must be positive and finite; got -1.0."),
         (lambda: sharpness_number(quadratic, edge=1.0, depth=1), "depth must be at least 2; got 1."),
         (
-            lambda: noise_number(quadratic, lr=1.0, batch_size=1, momentum=1.0, key=jax.random.key(0)),
+            lambda: noise_number(quadratic, lr=1.0, batch_size=1, num_outputs=1, momentum=1.0, key=jax.random.key(0)),
             r"momentum must lie in \[0, 1\); got 1.0.",
         ),
         (lambda: curvature_step(quadratic, scale=0.0), "scale must be positive and finite; got 0.0."),

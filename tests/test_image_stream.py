@@ -222,6 +222,25 @@ def test_so_many_batches_are_decoded_ahead_and_no_more(images):
     assert view.seen <= 56
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_the_next_batch_is_whole_before_it_is_asked_for(images, dtype):
+    batches = stream(images, dtype=dtype)
+    batches(0)
+    ready = batches._begun[1].whole.result(timeout=60)
+    assert ready.x.dtype == ready.y.dtype == dtype
+    assert batches(1) is ready
+
+
+def test_a_stream_that_is_let_go_ends_its_threads(images):
+    batches = stream(images)
+    batches(0)
+    threads = {*batches._pool._threads, *batches._last._threads}
+    del batches
+    for thread in threads:
+        thread.join(timeout=60)
+        assert not thread.is_alive()
+
+
 # Training -----------------------------------------------------------------------------------------------------------
 
 

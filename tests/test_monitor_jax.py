@@ -422,6 +422,18 @@ def test_an_adaptive_optimiser_is_measured_from_step_100_on_and_warned_of_at_the
     assert spacing.first == 300
 
 
+def test_a_run_that_diverges_before_its_first_reading_is_a_result_too():
+    watch = monitor(made(), lambda p, b: jnp.sum(outputs(p, b) ** 2), first=5, every=1, budget=None)
+    for _ in range(4):
+        watch.step(start())
+    with pytest.warns(EdgeWarning, match="step 5: loss must be finite; got "):
+        watch.step(jax.tree.map(lambda leaf: leaf * np.inf, start()))
+    assert np.isnan(watch.history.last["probe_loss"])
+    assert [one.name for one in watch.advice()] == ["not_finite"]
+    with pytest.raises(InputError, match="loss must be a mean"):  # what the loss is shows where it is finite
+        watch.step(start())
+
+
 def test_a_run_that_diverges_is_a_result():
     watch = monitor(made(), every=1, budget=None)
     watch.step(start())
@@ -549,9 +561,21 @@ def of_data(given, **options):
         (lambda: monitor(made(), batch_normed).step(start()), "coupled, as by BatchNorm: a chunk_size of them all"),
         (lambda: monitor(made(), outputs).step(start()), "loss must return one number; got shape"),
         (lambda: monitor(made()).step({"w": 1}), "params must hold at least one floating-point array"),
-        (lambda: monitor(made()).step(jax.tree.map(lambda a: a * np.nan, start())), "loss must be finite at the first"),
-        (lambda: monitor(made(optax.lion)).measure(start()), "optimiser must have a threshold; got lion"),
-        (lambda: monitor(optax.sgd(0.1)).measure(start()), "optimiser must be a dynamics.Optimiser"),
+        (
+            lambda: monitor(made()).step(jax.tree.map(lambda a: a * np.nan, start())),
+            "loss must be finite at the first step; got nan.",
+        ),
+        (lambda: monitor(made(optax.lion)), "optimiser must have a threshold; got lion"),
+        (lambda: monitor(optax.sgd(0.1)), "optimiser must be a dynamics.Optimiser"),
+        (
+            lambda: JaxMonitor(loss, [data(), data()], made(), batch_size=5).step(start()),
+            r"loss must run as loss\(params, batch\) on data, .*; it raised .*not a list of batches\)\.",
+        ),
+        (lambda: traced_step(monitor(made())), "monitor.step must be called outside of jit"),
+        (
+            lambda: traced_step(monitor(OPTIMISERS["adam"])),
+            "monitor.step must be called outside of jit",
+        ),
         (
             lambda: monitor(OPTIMISERS["adam"]).measure(start(), OPTIMISERS["adam"].init(start())),
             "memory must be a state after at least one step of adam",
@@ -580,6 +604,10 @@ def test_bad_input(call, message):
     with pytest.raises(InputError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def traced_step(watch):
+    return jax.jit(watch.step)(start())
 
 
 def other(params, batch):

@@ -3,11 +3,16 @@
 import difflib
 import math
 import operator
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+_LONGEST = 300
+_RAISED = re.compile(r"^[\w.]+(Error|Exception|Interrupt|Warning): ")
 
 
 class InputError(ValueError):
@@ -73,3 +78,20 @@ def symmetric(name: str, matrix: "np.ndarray") -> None:
     largest, skew = float(np.abs(matrix).max()), float(np.abs(matrix - matrix.T).max())
     if skew > 1e4 * np.finfo(matrix.dtype).eps * largest:
         raise InputError(f"{name} must be symmetric; got entries that differ from their mirror images by {skew:.3g}.")
+
+
+def one_line(error: BaseException) -> str:
+    """An exception in one line: its type and the first line of its message that says something.
+
+    Example:
+        >>> one_line(ValueError("too wide"))
+        'ValueError: too wide'
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    kind, said = type(error).__name__.lstrip("_"), lines[0] if lines else ""
+    raised = [line for line in lines if _RAISED.match(line)]
+    if raised and raised[-1] != said:  # a traceback in the message: of a callback, or of Equinox
+        path, _, said = raised[-1].partition(": ")
+        kind = path.rpartition(".")[2].lstrip("_")
+    text = f"{kind}: {said}" if said else kind
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

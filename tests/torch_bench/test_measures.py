@@ -33,6 +33,7 @@ from precipice.torch import (
 from precipice.torch.batch_measures import batch_sharpness
 from precipice.torch.measures import EVERYTHING, gauss_newton_eigenvalues, normalised_sharpness
 from precipice.torch.measures import batch_sharpness as batch_sharpness_measure
+from precipice.torch.measures import gradient_noise_scale as gradient_noise_scale_measure
 from precipice.torch.traces import part_traces
 from torch_bench.bench import CE, MSE, data, mlp, seeded
 from torch_bench.truth import dense_hessian, gradient
@@ -216,11 +217,10 @@ def test_critical_sharpness_of_a_quadratic_is_the_curvature_along_the_gradient()
     assert critical_sharpness(objective, g, lr=1.9 / exact).num_losses <= 10
 
 
-def watched(**options):
+def watched(measure=batch_sharpness_measure, **options):
     model = seeded(mlp)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    measures = [normalised_sharpness, batch_sharpness_measure]
-    return Monitor(model, MSE, BATCHES, optimizer, measures=measures, **options)
+    return Monitor(model, MSE, BATCHES, optimizer, measures=[normalised_sharpness, measure], **options)
 
 
 @pytest.mark.parametrize("options", [{"chunk": 3}, {"batch_size": 32}])
@@ -233,6 +233,16 @@ def test_batch_sharpness_of_another_batch_size_is_left_out_with_one_warning(opti
         warnings.simplefilter("error")
         assert "batch_sharpness" not in monitor.measure().values
     assert "batch_sharpness" in watched(chunk=8).measure().values
+
+
+@pytest.mark.parametrize("measure", [batch_sharpness_measure, gradient_noise_scale_measure])
+def test_what_needs_more_batches_than_the_probe_has_is_left_out_with_one_warning(measure):
+    monitor = watched(measure, num_batches=1)
+    with pytest.warns(UserWarning, match=f"{measure.__name__} is left out: .* of one size; got 1"):
+        monitor.measure()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert measure.__name__ not in monitor.measure().values
 
 
 def test_batch_sharpness_where_a_gradient_is_zero_is_nan():

@@ -307,6 +307,25 @@ def test_summary_prints(capsys):
     assert "normalised sharpness" in capsys.readouterr().out
 
 
+def test_divergence_before_the_first_reading_of_adam_does_not_end_the_training():
+    model = seeded(mlp)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    monitor = Monitor(model, MSE, data(8), optimizer, budget=None, every=1, first=3)
+    x, y = data(8)[0]
+    for step in range(4):
+        optimizer.zero_grad()
+        (MSE(model, (x, y)) * (float("nan") if step == 1 else 1.0)).backward()
+        optimizer.step()
+        if step < 2:
+            monitor.step()
+            continue
+        with pytest.warns(EdgeWarning, match=f"step {step + 1}: loss must be finite"):
+            monitor.step()
+    assert [reading.step for reading in monitor.history.readings] == [3, 4]
+    assert [one.name for one in monitor.advice()] == ["not_finite"]
+    monitor.summary()
+
+
 def test_divergence_is_a_reading_of_nan_and_a_warning():
     model = seeded(mlp)
     monitor = Monitor(model, MSE, data(8), torch.optim.SGD(model.parameters(), lr=0.01), budget=None, every=1)

@@ -122,6 +122,15 @@ def test_losses():
     refuse("got reduction='sum'.", lambda: supervised(nn.MSELoss(reduction="sum")))
     total = lambda m, b: (m(b[0]) - b[1]).square().sum()  # noqa: E731
     refuse("loss must be the mean over a batch's examples; got a sum", lambda: objective(loss=total))
+    beside = lambda m, b: total(m, b) + sum(p.square().sum() for p in m.parameters())  # noqa: E731
+    refuse("got a sum: it is ", lambda: objective(loss=beside))
+    refuse("got a sum: it is ", lambda: objective(mlp(nn.Dropout(0.5)), total, dropout="fixed"))
+    of_outputs = lambda outputs, targets: (outputs - targets).square().mean()  # noqa: E731
+    refuse("loss must run as loss(model, batch) on each batch of data; it raised", lambda: objective(loss=of_outputs))
+    x, y = data(6)[0]
+    refuse("batch must be (inputs, targets) for a supervised loss; got one tensor", lambda: objective(batches=[x, y]))
+    objective(loss=lambda m, b: nn.functional.mse_loss(m(b[0]), b[1]) + sum(p.norm() for p in m.parameters()))
+    objective(loss=lambda m, b: m(b[0]).sum(1).logsumexp(0))  # grows too, but as a contrastive loss: examples meet
     wrap = "(wrap it: supervised(criterion))."
     refuse(f"got the criterion CrossEntropyLoss {wrap}", lambda: objective(loss=nn.CrossEntropyLoss()))
     refuse(f"got the criterion mse_loss {wrap}", lambda: objective(loss=nn.functional.mse_loss))

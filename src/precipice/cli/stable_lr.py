@@ -77,7 +77,7 @@ def _start(model: str, seed: int, assignments: list[str], trust: bool, data: Any
 
 
 def _found(start: Start, asked: Chosen, batch_size: int, seed: int) -> dict[str, Any]:
-    from precipice.studies.program import one_line
+    from precipice._checks import one_line
 
     try:
         return _torch(start, asked) if is_torch(start.made) else _jax(start, asked, batch_size, seed)

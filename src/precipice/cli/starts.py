@@ -94,8 +94,8 @@ def named_start(text: str, seed: int, trust: bool) -> Start:
     """
     import jax
 
+    from precipice._checks import one_line
     from precipice.studies.named import named_function
-    from precipice.studies.program import one_line
 
     make = named_function(text, f"MODEL {text!r}", trust=trust, source="it", beside=Path.cwd())
     try:

@@ -70,6 +70,7 @@ from precipice.measures.noise_limits import nesterov_noise_kernel_norm as nester
 from precipice.measures.noise_limits import noise_kernel_norm_finite_size as noise_kernel_norm_finite_size
 from precipice.measures.noise_limits import noise_kernel_norm_high_dimensional as noise_kernel_norm_high_dimensional
 from precipice.measures.noise_limits import noise_kernel_norm_trace as noise_kernel_norm_trace
+from precipice.measures.optax_threshold import check_known as check_known
 from precipice.measures.optax_threshold import optax_numbers as optax_numbers
 from precipice.measures.optax_threshold import optax_threshold as optax_threshold
 from precipice.measures.phases import Phase as Phase

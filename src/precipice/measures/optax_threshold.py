@@ -76,8 +76,28 @@ def optax_numbers(optimiser: Any, memory: PyTree = None) -> dict[str, Any]:
     return _known(optimiser, memory)[1]
 
 
+def check_known(optimiser: Any) -> None:
+    """Refuse an optimiser that `optax_threshold` will not know, before there is a state.
+
+    Raises:
+        InputError: a bare optax transformation, or an optimiser without a known threshold.
+    """
+    _maker(optimiser)
+
+
 def _known(optimiser: Any, memory: PyTree) -> tuple[Callable[..., Any], dict[str, Any]]:
     """The maker of an optimiser whose threshold is known, and its numbers."""
+    make, name, numbers = _maker(optimiser)
+    given = {k: p.default for k, p in inspect.signature(make).parameters.items()} | numbers
+    if given["learning_rate"] is inspect.Parameter.empty:
+        raise InputError(f"optimiser must have a learning_rate; got {name} with {sorted(numbers)}.")
+    if callable(given["learning_rate"]):
+        given["learning_rate"] = given["learning_rate"](_part(memory, name, "count").count)
+    return make, given
+
+
+def _maker(optimiser: Any) -> tuple[Callable[..., Any], str, dict[str, Any]]:
+    """The maker of an optimiser whose threshold is known, its name and the numbers it was given."""
     make, numbers = _unwrapped(optimiser)
     name = getattr(make, "__name__", repr(make))
     if name in ("lion", "sign_sgd", "signum"):
@@ -85,12 +105,7 @@ def _known(optimiser: Any, memory: PyTree) -> tuple[Callable[..., Any], dict[str
     if make not in _READERS:
         known = ", ".join(sorted(reader.__name__ for reader in _READERS))
         raise InputError(f"optimiser must be one whose threshold is known ({known}, nadam, nadamw); got {name}.")
-    given = {k: p.default for k, p in inspect.signature(make).parameters.items()} | numbers
-    if given["learning_rate"] is inspect.Parameter.empty:
-        raise InputError(f"optimiser must have a learning_rate; got {name} with {sorted(numbers)}.")
-    if callable(given["learning_rate"]):
-        given["learning_rate"] = given["learning_rate"](_part(memory, name, "count").count)
-    return make, given
+    return make, name, numbers
 
 
 def _unwrapped(optimiser: Any) -> tuple[Callable[..., Any], dict[str, Any]]:

@@ -107,7 +107,7 @@ def _largest_stable_lr(history: History) -> Advice | None:
         f"edge; Hessian of the {setting.loss} loss on {setting.num_examples:,} probe examples, {setting.mode}); the "
         f"edge goes as 1/lr.",
         "the sharpness moves towards the edge as training goes on (progressive sharpening), and trainings at the edge "
-        "often converge"
+        "often converge; clipping of gradients or updates, which moves the limit out, is not seen"
         + (f"; it holds for the {adaptive} as it is now, which adapts" if adaptive else "")
         + f". {noise}"
         + _beyond(history, value),

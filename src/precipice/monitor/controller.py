@@ -124,8 +124,8 @@ def noise_number(
     *,
     lr: float,
     batch_size: int,
+    num_outputs: int,
     momentum: float = 0.0,
-    num_outputs: int = 1,
     decay: float = 0.9,
     key: PRNGKey,
 ) -> Stability:
@@ -137,8 +137,8 @@ def noise_number(
         loss: ``loss(params, batch)``, a mean over the batch.
         lr: at factor 1.
         batch_size: B of the training, whatever the batch that the trace is estimated on.
+        num_outputs: C, the outputs of an example under a squared loss, 1 under another: see `Setting`.
         momentum: mu.
-        num_outputs: C.
         decay: of the running mean of the trace, in [0, 1), corrected for its start.
         key: for the signs.
 

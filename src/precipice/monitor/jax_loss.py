@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from precipice._checks import InputError, at_least
+from precipice._checks import InputError, at_least, one_line
 from precipice._types import Params, Scalar
 from precipice.curvature import Chunks, chunked
 from precipice.curvature.chunks import num_examples, weighted_mean
@@ -124,15 +124,19 @@ def mean_loss(loss: Callable[..., Scalar], params: Params, probe: Probe) -> Scal
     return weighted_mean(lambda batch: loss(params, batch), probe.chunks)
 
 
-def check_mean_loss(loss: Callable[..., Scalar], params: Params, probe: Probe) -> None:
+def check_mean_loss(loss: Callable[..., Scalar], params: Params, probe: Probe) -> bool:
     """Refuse a loss that is no mean over the examples of its batch, where a few evaluations can tell.
 
     The same examples twice must give the same loss, and where the data are taken in chunks, the mean of two halves that
     of both; there at parameters moved at random too, as a layer of zeros may hide how examples meet. A loss that
     normalises over the batch (BatchNorm in training mode) passes the first alone: without chunks.
 
+    Returns:
+        Whether it could be told: not where the loss is NaN or infinite.
+
     Raises:
-        InputError: a sum, a scalar that is none, or a loss that couples examples while the data are in chunks.
+        InputError: a loss that does not run on the data, a sum, a scalar that is none, or a loss that couples examples
+            while the data are in chunks.
     """
     first = second = probe.data
     if probe.chunks is not None:
@@ -141,10 +145,11 @@ def check_mean_loss(loss: Callable[..., Scalar], params: Params, probe: Probe) -
     joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, second)
     one, two, both = (_value(loss, params, batch) for batch in (first, second, joined))
     if not np.isfinite([one, two, both]).all():
-        raise InputError(f"loss must be finite at the first measurement; got {both}.")
+        return False
     _check_mean(one, two, both)
     if probe.chunks is not None:
         _check_mean(*(_value(loss, _moved(params), batch) for batch in (first, second, joined)))
+    return True
 
 
 def _moved(params: Params) -> Params:
@@ -178,7 +183,15 @@ def _compiled(loss: Callable[..., Scalar], params: Params, batch: Any) -> Any:
 
 
 def _value(loss: Callable[..., Scalar], params: Params, batch: Any) -> float:
-    value = _compiled(loss, params, batch)
+    try:
+        value = _compiled(loss, params, batch)
+    except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"loss must run as loss(params, batch) on data, and on any part of its examples; it raised "
+            f"{one_line(error)} (data is one batch of all probe examples, not a list of batches)."
+        ) from error
     if np.shape(value):
         raise InputError(f"loss must return one number; got shape {np.shape(value)} (a mean over examples is meant).")
     return float(value)

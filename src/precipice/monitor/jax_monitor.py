@@ -15,11 +15,12 @@ from jaxtyping import PyTree
 
 from precipice._checks import NonFiniteError
 from precipice._types import PRNGKey, Scalar
+from precipice.measures import check_known
 from precipice.monitor.advice import Advice, advice
 from precipice.monitor.history import History
 from precipice.monitor.jax_loss import Held, Probe, SplitLoss, check_mean_loss, mean_loss, probe_of, trained_part
 from precipice.monitor.jax_measures import Measure, Point, hessian_top, noise_trace
-from precipice.monitor.jax_optimiser import name_of, rates_of, root_scale, stands_still
+from precipice.monitor.jax_optimiser import name_of, rates_of, refuse_traced, root_scale, stands_still
 from precipice.monitor.lines import EdgeWarning, Line, crossed, default_lines
 from precipice.monitor.picture import save_picture
 from precipice.monitor.reading import Reading
@@ -63,8 +64,8 @@ class JaxMonitor:
         clock: seconds; for tests.
 
     Raises:
-        InputError: data that are no fixed arrays, a loss that is no mean, no trained parameters, an optimiser whose
-            threshold is unknown: one sentence each, the latter at the first measurement.
+        InputError: data that are no fixed arrays, an optimiser whose threshold is unknown; at the first measurement: a
+            loss that is no mean, no trained parameters. One sentence each.
 
     Example:
         >>> import jax.numpy as jnp, optax
@@ -100,6 +101,7 @@ class JaxMonitor:
         key: PRNGKey | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ):
+        check_known(optimiser)
         setting = Setting(
             loss=kind,
             optimiser=name_of(optimiser),
@@ -116,6 +118,7 @@ class JaxMonitor:
         self._measures = (hessian_top(), noise_trace()) if measures is None else tuple(measures)
         self._counts_outputs = num_outputs is None and kind == "squared"
         self._memories: list[Any] = [None] * len(self._measures)
+        self._checked = False
         self._lines = default_lines(setting) if lines is None else tuple(lines)
         self._sinks, self._key, self._clock = tuple(sinks), jax.random.key(0) if key is None else key, clock
         self._adaptive = setting.optimiser != "sgd"
@@ -142,8 +145,14 @@ class JaxMonitor:
 
         Returns:
             The reading, or None where nothing was measured: it is not time, or the learning rate is 0.
+
+        Raises:
+            InputError: what the first measurement finds (see the class), or a call inside of a compiled function.
+            NonFiniteError: a loss or a curvature that is not finite at the first step; later it is a result.
         """
         self._step += 1
+        if self._step == 1:
+            refuse_traced(params)
         spacing = self._spacing()
         if self._step < spacing.last_step + spacing.every and spacing.num:  # without a look at the clock
             return None
@@ -155,7 +164,8 @@ class JaxMonitor:
         return self.measure(params, opt_state)
 
     def measure(self, params: PyTree, opt_state: PyTree = None) -> Reading:
-        """Measure now, whatever the budget says; at most once a step."""
+        """Measure now, whatever the budget says; at most once a step. Raises as `step`."""
+        refuse_traced(params)
         begun = self._clock()
         spacing = self._spacing().trained(begun - self._since)
         values, errors, rates = self._measured(params, opt_state)
@@ -190,22 +200,22 @@ class JaxMonitor:
         return spacing
 
     def _measured(self, model: PyTree, opt_state: PyTree) -> tuple[dict[str, Any], dict[str, Any], Any]:
-        if self._counts_outputs and isinstance(self._loss, SplitLoss) and not self._history.readings:
-            outputs = eqx.filter_eval_shape(self._loss.outputs, model, self._probe.data)
-            setting = replace(self._history.setting, num_outputs=max(outputs.size // outputs.shape[0], 1))
-            self._history = replace(self._history, setting=setting)
         point = self._point(model, opt_state)
-        first = not self._history.readings
-        if first:
-            check_mean_loss(point.loss, point.params, point.probe)
+        if not self._checked:  # a training may have diverged before its first reading, where nothing can be told
+            self._checked = check_mean_loss(point.loss, point.params, point.probe)
+            self._count_outputs(model)
+            point = point._replace(setting=self._history.setting)
         values: dict[str, Any] = {"probe_loss": float(mean_loss(point.loss, point.params, point.probe))}
         errors: dict[str, Any] = {}
         broken = "" if math.isfinite(values["probe_loss"]) else f"loss must be finite; got {values['probe_loss']}."
+        begins = self._step <= 1
+        if broken and begins:
+            raise NonFiniteError(broken.replace(";", " at the first step;"))
         for i, measure in enumerate(self._measures):
             try:
                 found = measure(point._replace(key=jax.random.fold_in(point.key, i)), self._memories[i])
             except NonFiniteError as error:
-                if first:
+                if begins:
                     raise
                 broken = broken or str(error)
                 self._memories[i] = None  # a run that diverges is a result
@@ -217,6 +227,12 @@ class JaxMonitor:
         if broken:
             warnings.warn(f"step {self._step}: {broken}", EdgeWarning, stacklevel=4)
         return values, errors, point.rates
+
+    def _count_outputs(self, model: PyTree) -> None:
+        if self._counts_outputs and isinstance(self._loss, SplitLoss):
+            outputs = eqx.filter_eval_shape(self._loss.outputs, model, self._probe.data)
+            setting = replace(self._history.setting, num_outputs=max(outputs.size // outputs.shape[0], 1))
+            self._history = replace(self._history, setting=setting)
 
     def _point(self, model: PyTree, opt_state: PyTree) -> Point:
         params, rest = trained_part(model, self._trainable)

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import PyTree
 
 from precipice._checks import InputError
@@ -19,6 +20,16 @@ def name_of(optimiser: Any) -> str:
     make = getattr(optimiser, "make", None)
     make = getattr(make, "func", make)  # optax.nadam is a partial
     return getattr(make, "__name__", type(optimiser).__name__)
+
+
+def refuse_traced(params: PyTree) -> None:
+    """Refuse a call inside of a compiled function, which would measure once, while it is traced, and never again.
+
+    Raises:
+        InputError: tracers among the arrays.
+    """
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(params)):
+        raise InputError("monitor.step must be called outside of jit, after the compiled update; got traced arrays.")
 
 
 def present(optimiser: Any, opt_state: PyTree) -> Any:

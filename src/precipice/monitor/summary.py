@@ -22,7 +22,7 @@ _SHOWN = (
     ("critical_sharpness", "critical sharpness", "2/lr at which the loss rises along the update"),
     ("batch_sharpness", "batch sharpness", "of training batches; settles at 2/lr under plain SGD"),
     ("noise_kernel_norm_estimate", "K", "1 is the stochastic edge"),
-    ("gradient_noise_scale", "gradient noise scale", "examples"),
+    ("gradient_noise_scale", "gradient noise scale", "examples; below 0: the mean gradient is lost in noise"),
 )
 
 

@@ -8,11 +8,12 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from precipice._checks import one_line
 from precipice.results import CellVariable, Layout, Status
 from precipice.results.layout import STATUS, Block
 from precipice.studies import program
 from precipice.studies.layouts import check_machine
-from precipice.studies.program import Arrays, Part, one_line
+from precipice.studies.program import Arrays, Part
 from precipice.studies.study import Study
 
 _MEMORY = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")

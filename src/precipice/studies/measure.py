@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from precipice._checks import InputError
+from precipice._checks import InputError, one_line
 from precipice.studies import program
 from precipice.studies.program import Arrays, Part
 from precipice.studies.study import Study
@@ -69,7 +69,7 @@ def _by_hand(study: Study, part: Part) -> Measured:
         results = program.cell_by_hand(study, place)
         seconds, raised = time.perf_counter() - started, ""
     except (Exception, SystemExit) as error:
-        results, seconds, raised = {}, math.nan, program.one_line(error)
+        results, seconds, raised = {}, math.nan, one_line(error)
     return Measured(1, seconds, 0.0, sum(array.nbytes for array in results.values()), results, raised)
 
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from precipice._checks import InputError
-from precipice.studies.program import one_line
+from precipice._checks import InputError, one_line
 
 _OURS = "precipice"
 

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from precipice._checks import InputError
+from precipice._checks import InputError, one_line
 from precipice.results import CellStore
-from precipice.studies.program import one_line
 from precipice.studies.study import Study
 from precipice.studies.worker import Parcel, Worker
 

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import inspect
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from precipice._checks import InputError
+from precipice._checks import InputError, one_line
 from precipice.studies.axes import Axis
 from precipice.studies.keys import cell_key, words
 from precipice.studies.study import SEED, Study
@@ -21,26 +20,6 @@ Part = Mapping[str, Sequence[int]]
 """Some of a study's cells: the places along each axis whose combinations they are."""
 
 Arrays = dict[str, np.ndarray]
-
-_LONGEST = 300
-_RAISED = re.compile(r"^[\w.]+(Error|Exception|Interrupt|Warning): ")
-
-
-def one_line(error: BaseException) -> str:
-    """An exception in one line: its type and the first line of its message that says something.
-
-    Example:
-        >>> one_line(ValueError("too wide"))
-        'ValueError: too wide'
-    """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    kind, said = type(error).__name__.lstrip("_"), lines[0] if lines else ""
-    raised = [line for line in lines if _RAISED.match(line)]
-    if raised and raised[-1] != said:  # a traceback in the message: of a callback, or of Equinox
-        path, _, said = raised[-1].partition(": ")
-        kind = path.rpartition(".")[2].lstrip("_")
-    text = f"{kind}: {said}" if said else kind
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
 @contextlib.contextmanager

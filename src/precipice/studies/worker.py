@@ -8,13 +8,12 @@ import pickle
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from precipice._checks import InputError
+from precipice._checks import InputError, one_line
 from precipice.results import CellStore, StoreError
 from precipice.results.atomic import host
 from precipice.results.layout import Block
 from precipice.studies.block import Compute, computer
 from precipice.studies.local import Cells, committed, ends
-from precipice.studies.program import one_line
 
 if TYPE_CHECKING:
     from precipice.studies.study import Study

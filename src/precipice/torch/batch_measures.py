@@ -26,7 +26,7 @@ def batch_sharpness(objective: Objective, *, batch_size: int | None = None) -> E
 
     References: Andreyev and Beneventano 2024, Edge of stochastic stability (arXiv 2412.20553).
     """
-    if reason := other_size(objective, batch_size):
+    if reason := other_size(objective, batch_size) or too_few(objective, "batch sharpness", 2):
         raise InputError(reason)
     samples = []
     for index in _full_batches(objective):
@@ -34,7 +34,6 @@ def batch_sharpness(objective: Objective, *, batch_size: int | None = None) -> E
         square = float(gradient @ gradient)
         samples.append(float(gradient @ curved) / square if square else float("nan"))
     values = np.array(objective.ranks.gather(samples))
-    _enough("batch sharpness", len(values), 2)
     return Estimate(values.mean(), values.std(ddof=1) / len(values) ** 0.5)  # pyright: ignore[reportArgumentType]
 
 
@@ -53,12 +52,20 @@ def other_size(objective: Objective, batch_size: int | None) -> str | None:
     )
 
 
+def too_few(objective: Objective, name: str, least: int) -> str | None:
+    """That the probe holds too few batches of one size, on all ranks together, in one sentence; None where enough."""
+    num = len(objective.ranks.gather([0.0] * len(_full_batches(objective))))
+    if num >= least:
+        return None
+    return f"probe of a {name} must hold at least {least} batches of one size; got {num} (num_batches=)."
+
+
 def gradient_noise_scale(objective: Objective) -> Estimate:
     """tr(Sigma)/|G|^2 in examples, from the gradients g_b of batches of size B and their mean G.
 
     |g_b|^2 has the mean |G|^2 + tr(Sigma)/B, and the mean of k batches B k in place of B: two unbiased estimates, whose
-    ratio is the number; its standard error is the jackknife's over batches. Costs one gradient a batch, and holds k
-    gradients.
+    ratio is the number; its standard error is the jackknife's over batches. Below 0 where |G|^2 is lost in the noise of
+    so few batches, and its estimate is negative. Costs one gradient a batch, and holds k gradients.
 
     Args:
         objective: as for `batch_sharpness`; at least three batches.
@@ -68,10 +75,12 @@ def gradient_noise_scale(objective: Objective) -> Estimate:
 
     References: McCandlish et al. 2018, An empirical model of large-batch training, appendix A.1.
     """
+    if reason := too_few(objective, "gradient noise scale", 3):
+        raise InputError(reason)
     batches = _full_batches(objective)
     gradients = [_gradient(objective, index).double() for index in batches]
     squares = np.array(objective.ranks.gather([float(g @ g) for g in gradients]))
-    _enough("gradient noise scale", k := len(squares), 3)
+    k = len(squares)
     total = objective.ranks.sum_tensor(torch.stack(gradients).sum(0))
     along, whole = np.array(objective.ranks.gather([float(g @ total) for g in gradients])), float(total @ total)
     size = num_examples(objective.chunks[batches[0]].batch)
@@ -96,8 +105,3 @@ def _gradient(objective: Objective, index: int) -> torch.Tensor:
 def _full_batches(objective: Objective) -> list[int]:
     sizes = [num_examples(chunk.batch) for chunk in objective.chunks]
     return [index for index, size in enumerate(sizes) if size == sizes[0]]
-
-
-def _enough(name: str, num: int, least: int) -> None:
-    if num < least:
-        raise InputError(f"probe of a {name} must hold at least {least} batches of one size; got {num} (num_batches=).")

@@ -5,7 +5,8 @@
 | dropout, other random draws | operators that are tagged as drawing random numbers | refused without a policy |
 | autocast opened inside the loss, half precision inside the model | tensors of bfloat16 or float16 | refused |
 | reentrant checkpointing, whose second derivative is silently zero | its node in the graph | refused |
-| a sum in place of a mean | twice the examples give twice the loss | refused |
+| a sum in place of a mean | the examples once, twice, three times: it grows in equal steps | refused |
+| a loss that does not run on the data | what its call raises | refused, with that |
 | a loss that is not finite | its value | refused |
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from precipice._checks import InputError, NonFiniteError
+from precipice._checks import InputError, NonFiniteError, one_line
 from precipice.torch.probe import map_tensors, num_examples, rows, tensors
 
 _HALF = (torch.bfloat16, torch.float16)
@@ -62,8 +63,16 @@ def check_forward(
         NonFiniteError: the loss is NaN or infinite.
     """
     watch, kept = _Watch(), {}
-    with watch, torch.autograd.graph.saved_tensors_hooks(lambda t: _noted(t, kept), lambda t: t):
-        value = loss()
+    try:
+        with watch, torch.autograd.graph.saved_tensors_hooks(lambda t: _noted(t, kept), lambda t: t):
+            value = loss()
+    except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
+        if isinstance(error, (InputError, torch.OutOfMemoryError)):
+            raise
+        raise InputError(
+            f"loss must run as loss(model, batch) on each batch of data; it raised {one_line(error)} (a criterion of "
+            "outputs and targets is wrapped: supervised(criterion); so is a batch: data=[(inputs, targets)])."
+        ) from error
     for tensor in held:
         kept.pop(tensor.untyped_storage().data_ptr(), None)
     if not math.isfinite(float(value.detach())):
@@ -108,26 +117,28 @@ def _check_random(drew: str | None, dropout: str | None) -> None:
 
 
 def check_mean(loss: Callable[[Any], torch.Tensor], batch: Any) -> None:
-    """Refuse a loss that is no mean: with each example twice it must stay what it is.
+    """Refuse a sum, alone or beside another term: it grows in equal steps where each example comes once more.
 
     Let through: batches that cannot be cut into examples, and losses that change otherwise (contrastive ones, in which
     examples meet: the mean is then over batches).
 
     Raises:
-        InputError: it doubles.
+        InputError: a sum.
     """
     try:
         few = rows(batch, 0, min(_FEW, num_examples(batch)))
         total = num_examples(few)
-        twice = map_tensors(lambda t: torch.cat([t, t]) if t.ndim and len(t) == total else t, few)
-        once, doubled = float(loss(few)), float(loss(twice))
+        once, twice, thrice = (
+            float(loss(map_tensors(lambda t, k=k: torch.cat([t] * k) if t.ndim and len(t) == total else t, few)))
+            for k in (1, 2, 3)
+        )
     except (RuntimeError, ValueError, TypeError, IndexError):  # a batch of another structure, or too few for BatchNorm
         return
-    scale = 1e-3 * abs(once)
-    if scale > 0 and abs(doubled - 2 * once) <= scale:
+    grown = twice - once
+    if abs(grown) > 1e-3 * abs(once) and abs(thrice - twice - grown) <= 1e-2 * abs(grown):
         raise InputError(
-            "loss must be the mean over a batch's examples; got a sum: it doubles when each example comes twice (use "
-            "reduction='mean')."
+            f"loss must be the mean over a batch's examples; got a sum: it is {once:.4g}, {twice:.4g} and {thrice:.4g} "
+            "where each example comes once, twice and three times (use reduction='mean')."
         )
 
 

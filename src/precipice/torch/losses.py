@@ -72,9 +72,16 @@ def supervised(criterion: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) 
     reduction = getattr(criterion, "reduction", "mean")
     if reduction != "mean":
         raise InputError(f"criterion must be a mean over the batch (reduction='mean'); got reduction={reduction!r}.")
-    return OutputLoss(
-        lambda model, batch: model(batch[0]), lambda outputs, batch: criterion(outputs, batch[1]), _kind(criterion)
-    )
+    return OutputLoss(_of_inputs, lambda outputs, batch: criterion(outputs, batch[1]), _kind(criterion))
+
+
+def _of_inputs(model: nn.Module, batch: Any) -> Any:
+    if isinstance(batch, torch.Tensor):
+        raise InputError(
+            "batch must be (inputs, targets) for a supervised loss; got one tensor (one batch is data=[(inputs, "
+            "targets)], not [inputs, targets])."
+        )
+    return model(batch[0])
 
 
 def hugging_face_loss(model: nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:

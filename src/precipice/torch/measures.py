@@ -156,21 +156,31 @@ def _trace_samples(moment: Moment) -> np.ndarray:
 def batch_sharpness(moment: Moment) -> Found:
     """The curvature of each probe batch along its own gradient, averaged; NaN where such a gradient is zero.
 
-    Left out, with one warning, where the probe's batches are not of the training's size (`chunk`, accumulation, DDP).
+    Left out, with one warning, where the probe's batches are not of the training's size (`chunk`, accumulation, DDP),
+    or fewer than two.
     """
-    if reason := batch_measures.other_size(moment.objective, moment.setting.batch_size):
-        if "batch sharpness left out" not in moment.memory.counts:
-            warnings.warn(f"batch_sharpness is left out: {reason}", UserWarning, stacklevel=2)
-        moment.memory.counts["batch sharpness left out"] = 1
-        return Found({}, {})
+    objective = moment.objective
+    if reason := batch_measures.other_size(objective, moment.setting.batch_size) or batch_measures.too_few(
+        objective, "batch sharpness", 2
+    ):
+        return _left_out(moment, "batch_sharpness", reason)
     found = batch_measures.batch_sharpness(moment.objective)
     return Found({"batch_sharpness": float(found.value)}, {"batch_sharpness": float(found.sem)})
 
 
 def gradient_noise_scale(moment: Moment) -> Found:
-    """tr(Sigma)/|G|^2, in examples."""
+    """tr(Sigma)/|G|^2, in examples; left out, with one warning, where the probe has fewer than three batches."""
+    if reason := batch_measures.too_few(moment.objective, "gradient noise scale", 3):
+        return _left_out(moment, "gradient_noise_scale", reason)
     found = batch_measures.gradient_noise_scale(moment.objective)
     return Found({"gradient_noise_scale": float(found.value)}, {"gradient_noise_scale": float(found.sem)})
+
+
+def _left_out(moment: Moment, name: str, reason: str) -> Found:
+    if f"{name} left out" not in moment.memory.counts:
+        warnings.warn(f"{name} is left out: {reason}", UserWarning, stacklevel=3)
+    moment.memory.counts[f"{name} left out"] = 1
+    return Found({}, {})
 
 
 def critical_sharpness(moment: Moment) -> Found:

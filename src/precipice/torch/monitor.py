@@ -54,7 +54,8 @@ class Monitor:
             must be called alike; FSDP is refused.
         loss: ``loss(model, batch)``, a mean over the batch's examples: `supervised(criterion)`, `hugging_face_loss`, or
             a function of your own. K needs `supervised` or an `OutputLoss`, else it is made of the Hessian's trace.
-        data: a list of batches or a loader; its first `num_batches` batches are the probe set, taken once.
+        data: a list of batches or a loader; its first `num_batches` batches are the probe set, taken once. The first
+            axis of a batch's tensors counts as its examples (batch first).
         optimizer: the training's: SGD, Adam, AdamW, RMSprop, Adagrad; schedules are followed.
         every: least number of steps between two measurements.
         first: no measurement by `step` before so many; None: 0 for SGD, the larger of `every` and 100 for an adaptive
@@ -201,11 +202,10 @@ class Monitor:
                 values.update(found.values)
                 errors.update(found.errors)
         except NonFiniteError as error:
-            if not self._history.readings:
-                raise
             self._memory.vectors.clear()
             warnings.warn(f"step {self._steps}: {error}", EdgeWarning, stacklevel=4)
-            return self._history.last.rates, {"probe_loss": float("nan")}, {}, 0.0
+            rates = read_rule(self._optimizer, self._objective).rates
+            return rates, {"probe_loss": float("nan")}, {}, 0.0
         return rule.rates, values, errors, moment.spared_seconds
 
     def _tell(self, reading: Reading) -> None:

@@ -227,8 +227,9 @@ class Objective:
         held = [*self.params, *self.parts.frozen.values(), *tensors(self.chunks[0].batch)]
         draws, self.graph_bytes = check_forward(lambda: self.chunk_loss(0), self.dropout, held)
         self.writes_params = versions != [p._version for p in self.params]
-        if not draws:
-            check_mean(lambda batch: self.inside(lambda model: _no_grad(self.loss, model, batch)), self.chunks[0].batch)
+        still = copy.copy(self)
+        still.dropout = "off" if draws else self.dropout  # a mask would differ between one batch and its double
+        check_mean(lambda batch: still.inside(lambda model: _no_grad(self.loss, model, batch)), self.chunks[0].batch)
         self._checked = _modes(self.model)
 
 
