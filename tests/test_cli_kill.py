@@ -109,6 +109,7 @@ def test_killed_before_and_while_it_trains(environment, undisturbed, tmp_path):
     same_bits(results.open(tmp_path / STORE), undisturbed)
 
 
+@pytest.mark.long
 def test_killed_while_it_trains_and_while_it_saves_over_an_old_store(environment, undisturbed, tmp_path):
     old = xarray.Dataset({"edge": 8.0}, attrs={"study": "old"})
     results.save(old, tmp_path / STORE)

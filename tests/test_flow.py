@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from long_rows import some
 from oracles import TRACES, Counted, Quadratic
 from precipice import dynamics, problems
 from precipice._checks import InputError
@@ -13,7 +14,7 @@ from precipice.results import Status
 LOSSES = [problems.SquareRootLoss(), problems.LogCoshLoss(), problems.HuberLoss(), problems.PowerLoss(1.5)]
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+@pytest.mark.parametrize("loss", some(LOSSES, LOSSES[0], LOSSES[-1]), ids=lambda loss: type(loss).__name__)
 def test_single_neuron_conserves_the_difference_of_squares(loss):
     """TN-4."""
     found = dynamics.flow(problems.SingleNeuron(loss), jnp.array([3.0, 4.0]), np.linspace(0, 5, 11))

@@ -56,7 +56,10 @@ def both_forms(batch_size, momentum, num_steps=30):
     return one, simulate(process, key=jax.random.key(3), num_steps=num_steps, every=1, probes=(probe,)).saved
 
 
-@pytest.mark.parametrize(("batch_size", "momentum"), [(None, 0.0), (None, 0.9), (2, 0.0), (1, 0.9)])
+@pytest.mark.parametrize(
+    ("batch_size", "momentum"),
+    [(None, 0.9), (2, 0.0), *(pytest.param(*row, marks=pytest.mark.long) for row in [(None, 0.0), (1, 0.9)])],
+)
 def test_function_space_is_descent_on_the_parameters(batch_size, momentum):
     """Full batch and minibatches, with and without heavy ball, to rounding."""
     one, other = both_forms(batch_size, momentum)

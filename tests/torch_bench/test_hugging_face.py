@@ -70,7 +70,9 @@ def fit(callbacks, tmp_path, model=None, **kwargs):
 
 
 @pytest.mark.parametrize(
-    "kwargs", [{}, {"gradient_accumulation_steps": 2}, {"bf16": True}], ids=["plain", "accumulation", "bf16"]
+    "kwargs",
+    some([{}, {"gradient_accumulation_steps": 2}, {"bf16": True}], {}, {"bf16": True}),
+    ids=["plain", "accumulation", "bf16"],
 )
 def test_training_is_the_same_bit_for_bit(kwargs, tmp_path):
     plain = fit([], tmp_path, **kwargs)

@@ -85,7 +85,12 @@ class Stream(IterableDataset):
     ids=["shuffled", "own generator", "stream", "accumulation", "GradScaler"],
 )
 @pytest.mark.parametrize(
-    "optimiser", [lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9), lambda p: torch.optim.AdamW(p, lr=1e-3)]
+    "optimiser",
+    [
+        pytest.param(lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9), marks=pytest.mark.long),
+        lambda p: torch.optim.AdamW(p, lr=1e-3),
+    ],
+    ids=["SGD", "AdamW"],
 )
 def test_training_is_the_same_bit_for_bit(make_loader, kwargs, optimiser):
     kwargs = dict(kwargs)
