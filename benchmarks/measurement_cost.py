@@ -206,18 +206,26 @@ def main() -> None:
     """Costs, subsets, and the share of an epoch."""
     parser = arguments(__doc__, 5)
     parser.add_argument("--width", type=float, default=1 / 16, help="multiplies the channels of ResNet-18")
+    parser.add_argument("--only", choices=("costs", "subsets"), help="one part alone")
+    parser.add_argument("--pool", type=int, default=1024, help="images that subsets are drawn from")
     options = parser.parse_args()
     quick, rounds = options.quick, num_rounds(options)
-    pool, probe, chunk, steps = (64, 32, 16, 2) if quick else (1024, 256, 64, 60)
+    pool, probe, chunk, steps = (64, 32, 16, 2) if quick else (options.pool, 256, 64, 60)
+    sizes = (16, 32) if quick else (64, 128, 256)
     print_machine(f"ResNet-18, LayerNorm and GELU, width {options.width:g}, float32, half squared error")
     bench = prepared(1 / 32 if quick else options.width, pool, probe, chunk, steps, options.data)
-    found = costs(bench, 4 if quick else 16, rounds)
-    sizes = (16, 32) if quick else (64, 128, 256)
-    subsets(bench, sizes, 3 if quick else 4, chunk)
+    if options.only != "subsets":
+        shares(costs(bench, 4 if quick else 16, rounds), (500, *sizes))
+    if options.only != "costs":
+        subsets(bench, sizes, 3 if quick else 4, chunk)
+
+
+def shares(found: dict[str, float], sizes: Sequence[int]) -> None:
+    """Print what sharpness and K once an epoch cost, as a share of the training's gradients."""
     trace = min(("trace, exact", "trace, Hutchinson", "trace, Bartlett"), key=found.__getitem__)
     each = found["sharpness to 1 %, some steps after the last"] + found[trace]
     rows = []
-    for size in (500, *sizes):
+    for size in sizes:
         share = each * size / TOTAL
         rows.append([size, f"{share:.1%}", verdict(share, SHARE, at_most=True)])
     head = ("probe images", "of the gradients", "target")
