@@ -105,7 +105,8 @@ def draw_tip(ax, one: "xarray.Dataset") -> None:
         y = np.linspace(-reach, reach, 200)
         label = f"x = {found.coefficient:.3g} y²"
         ax.plot(found.coefficient * y**2, y, color=style.COLOURS[1], lw=1.0, ls="--", label=label)
-        ax.legend(fontsize=8, loc="lower right")
+        ax.legend(fontsize=8, loc="center right")  # a parabola that opens to the right leaves room there
+    ax.locator_params(axis="x", nbins=5)
     ax.set_title(f"from step {begin:,} on")
 
 

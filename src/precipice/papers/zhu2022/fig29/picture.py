@@ -61,7 +61,7 @@ def draw_steps(ax, dataset: "xarray.Dataset") -> None:
     ax.set_yscale("log")
     ax.set_ylabel("epochs taken")
     worst = float(dataset["final_loss"].max())
-    ax.set_title(f"largest loss at the end: {worst:.1e}" if np.isfinite(worst) else "epochs")
+    ax.set_title("epochs until the end" + (f" (losses there at most {worst:.1e})" if np.isfinite(worst) else ""))
     ax.legend(fontsize=8)
 
 
