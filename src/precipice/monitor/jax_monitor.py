@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -22,12 +22,15 @@ from precipice.monitor.jax_loss import Held, Probe, SplitLoss, check_mean_loss, 
 from precipice.monitor.jax_measures import Measure, Point, hessian_top, noise_trace
 from precipice.monitor.jax_optimiser import name_of, rates_of, refuse_traced, root_scale, stands_still
 from precipice.monitor.lines import EdgeWarning, Line, crossed, default_lines
-from precipice.monitor.picture import save_picture
+from precipice.monitor.picture import picture, save_picture
 from precipice.monitor.reading import Reading
 from precipice.monitor.scalars import Sink, scalars
 from precipice.monitor.setting import LossKind, Setting
 from precipice.monitor.spacing import Spacing, first_step
 from precipice.monitor.summary import print_summary
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class JaxMonitor:
@@ -190,9 +193,11 @@ class JaxMonitor:
         """Print the latest state as a table."""
         print_summary(self._history)
 
-    def plot(self, path: str | os.PathLike) -> None:
-        """Write the history as a picture."""
-        save_picture(self._history, path)
+    def plot(self, path: str | os.PathLike | None = None) -> "Figure":
+        """The readings over the steps as a figure, written to `path` if there is one."""
+        if path is not None:
+            save_picture(self._history, path)
+        return picture(self._history)
 
     def _spacing(self) -> Spacing:
         spacing = self._history.spacing
