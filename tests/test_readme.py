@@ -50,3 +50,5 @@ def runs(page, kind, folder):
     )
     assert run.returncode == 0, run.stderr
     assert re.search(r"\d\.\d", run.stdout)
+    for picture in re.findall(r'plot\("([^"]+)"\)', "\n".join(blocks)):
+        assert (folder / picture).stat().st_size
