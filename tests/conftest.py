@@ -41,9 +41,18 @@ MAPS = Path("/proc/self/maps")
 def _forget_what_was_compiled():
     """Compiled programs hold memory maps, of which a process may have 65,530: thousands of programs end in a crash."""
     yield
-    if not MAPS.exists() or MAPS.read_bytes().count(b"\n") > 20_000:
+    if not MAPS.exists() or MAPS.read_bytes().count(b"\n") > 10_000:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture
+def optimised():
+    """For the test that runs longer than it compiles."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture

@@ -164,6 +164,7 @@ def ends(scale):
     return tuple(np.array(column) for column in zip(*found, strict=True))
 
 
+@pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize("scale", ["0.01", "0.1", "0.2", "0.3"])
 def test_final_eigenvalues_are_the_reference(scale):
     """QR-C15: values to 1e-6; near the edge within 0.02 of 2 from below."""
@@ -178,6 +179,7 @@ def test_final_eigenvalues_are_the_reference(scale):
         assert steps.tolist() == wanted["steps"]
 
 
+@pytest.mark.usefixtures("optimised")
 def test_larger_residuals_end_in_a_slow_cycle_and_then_diverge():
     """QR-C15 at 0.4 and 1."""
     finals, losses, steps = ends(0.4)
