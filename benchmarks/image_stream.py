@@ -3,7 +3,7 @@
 Images of 500 x 375 pixels and about 110 KB, as ImageNet's, shown at 224 x 224 (`RandomCrop`): decoded one after the
 other, by one thread and by two, from files and, where pyarrow is installed, from Parquet. Then a training whose step
 takes a fifth longer than a batch from two threads: the step alone, with the stream ahead, and with batches decoded
-only when they are asked for. Normalised, with channels first, a batch is on the device, where nothing hides that work.
+only when they are asked for. A batch is normalised, with channels first, on the device, ahead of the training as well.
 
 Run: ``.venv/bin/python benchmarks/image_stream.py [--quick] [--rounds N]``
 """
