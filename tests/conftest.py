@@ -9,7 +9,7 @@ from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Half of the tests' time was LLVM's; JAX's own tests do so too. `make test LONG=1` compiles as users do.
+# Most of what tests compile runs once; JAX's own tests do so too. `make test LONG=1` compiles as users do.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # for subprocesses, and for libraries not loaded yet
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch: more threads than cores spin and take ten times as long

@@ -434,6 +434,14 @@ def test_a_run_that_diverges_before_its_first_reading_is_a_result_too():
         watch.step(start())
 
 
+def test_a_first_step_that_diverges_after_a_reading_of_the_start_is_a_result():
+    watch = monitor(made(), every=1, budget=None)
+    watch.measure(start())
+    with pytest.warns(EdgeWarning, match="step 1: loss must be finite; got "):
+        watch.step(jax.tree.map(lambda leaf: leaf * np.inf, start()))
+    assert np.isnan(watch.history.last["probe_loss"])
+
+
 def test_a_run_that_diverges_is_a_result():
     watch = monitor(made(), every=1, budget=None)
     watch.step(start())

@@ -151,7 +151,7 @@ class JaxMonitor:
 
         Raises:
             InputError: what the first measurement finds (see the class), or a call inside of a compiled function.
-            NonFiniteError: a loss or a curvature that is not finite at the first step; later it is a result.
+            NonFiniteError: a first reading at the first step that is not finite; later it is a result.
         """
         self._step += 1
         if self._step == 1:
@@ -213,9 +213,9 @@ class JaxMonitor:
         values: dict[str, Any] = {"probe_loss": float(mean_loss(point.loss, point.params, point.probe))}
         errors: dict[str, Any] = {}
         broken = "" if math.isfinite(values["probe_loss"]) else f"loss must be finite; got {values['probe_loss']}."
-        begins = self._step <= 1
+        begins = self._step <= 1 and not self._history.readings
         if broken and begins:
-            raise NonFiniteError(broken.replace(";", " at the first step;"))
+            raise NonFiniteError(f"loss must be finite at the first step; got {values['probe_loss']}.")
         for i, measure in enumerate(self._measures):
             try:
                 found = measure(point._replace(key=jax.random.fold_in(point.key, i)), self._memories[i])
