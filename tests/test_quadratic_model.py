@@ -96,12 +96,12 @@ def test_a_batch_of_all_is_full_batch_descent():
 
 
 def test_the_gradient_reads_q_once():
-    """One product with Q in the compiled gradient, and none is transposed."""
+    """One product with Q in the compiled gradient; two with each of G and Q(theta, .), of 72 numbers."""
     model = QuadraticModel(rows(8, 9))
     text = jax.jit(lambda model, theta: jax.grad(model.loss)(theta)).lower(model, jnp.ones(9)).as_text()
     products = [line for line in text.splitlines() if "dot_general" in line]
-    assert len(products) == 3
-    assert sum("72" in line for line in products) == 1
+    assert len(products) == 5
+    assert sum("72x9" in line for line in products) == 1
 
 
 def test_derivatives_in_the_models_numbers():

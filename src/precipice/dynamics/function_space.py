@@ -39,8 +39,8 @@ def quadratic_move(q: Float[Array, "d p p"], at: OutputJacobian, step: Float[Arr
         >>> [leaf.tolist() for leaf in quadratic_move(jnp.ones((1, 1, 1)), at, jnp.array([-1.0]))]
         [[-0.5], [[1.0]]]
     """
-    turn = contracted(q, step)
-    return OutputJacobian(at.z + at.jacobian @ step + turn @ step / 2, at.jacobian + turn)
+    jacobian = at.jacobian + contracted(q, step)
+    return OutputJacobian(at.z + (at.jacobian @ step + jacobian @ step) / 2, jacobian)
 
 
 class FunctionSpaceDescent(AbstractProcess):
@@ -106,11 +106,11 @@ class FunctionSpaceDescent(AbstractProcess):
 
     def step(self, state: State) -> State:
         """One step; `loss` is that of all rows (a sum), or of the batch (a mean), before it."""
-        z, jacobian = state.params
-        key, use = jax.random.split(state.key)
+        (z, jacobian), key = state.params, state.key
         if self.batch_size is None:
             loss, gradient = z @ z / 2, z @ jacobian
         else:
+            key, use = jax.random.split(key)
             rows = draw_batch(use, z.shape[0], self.batch_size)
             loss, gradient = z[rows] @ z[rows] / (2 * self.batch_size), z[rows] @ jacobian[rows] / self.batch_size
         velocity = self.momentum * state.memory + gradient

@@ -83,7 +83,7 @@ class QuadraticModel(AbstractProblem):
 
     def jacobian(self, params: Float[Array, "p"]) -> Float[Array, "d p"]:
         """J = G + Q(theta, .)."""
-        return _jacobian(self.data, params)
+        return self.data.g + contracted(self.data.q, params)
 
     def kernel(self, params: Float[Array, "p"]) -> Float[Array, "d d"]:
         """J J^T, with no factor of the loss."""
@@ -121,32 +121,36 @@ def _checked(data: Rows) -> tuple[Array, Array]:
 def contracted(q: Float[Array, "d p p"], v: Float[Array, "p"]) -> Float[Array, "d p"]:
     """Q(v, .), reading Q once: of the ways to write it the fastest."""
     d, p, _ = q.shape
-    return (v @ q.reshape(d * p, p).T).reshape(d, p)
-
-
-def _jacobian(data: Rows, params: Array) -> Array:
-    return data.g + contracted(data.q, params)
+    return (q.reshape(d * p, p) @ v).reshape(d, p)
 
 
 @jax.custom_jvp
 def _residuals(data: Rows, params: Array) -> Array:
-    return data.y + (data.g + _jacobian(data, params)) @ params / 2
+    return _at(data, params, contracted(data.q, params))
+
+
+def _at(data: Rows, params: Array, turned: Array) -> Array:
+    """The residuals, with `turned` = Q(theta, .)."""
+    return data.y + data.g @ params + turned @ params / 2
 
 
 def _residuals_jvp(primals: tuple[Rows, Array], tangents: tuple[Rows, Any]) -> tuple[Array, Array]:
-    """The change J dtheta with the J that z came from, so that a gradient does not read Q again."""
+    """The change J dtheta with the Q(theta, .) that z came from, so that a gradient does not read Q again.
+
+    J = G + Q(theta, .) is not added up: for many starts side by side it would be as large as their states together.
+    """
     (data, params), (moved, step) = primals, tangents
-    jacobian = _jacobian(data, params)
+    turned = contracted(data.q, params)
     change = jnp.zeros_like(data.y)
     if not isinstance(step, SymbolicZero):
-        change = change + jacobian @ step
+        change = change + data.g @ step + turned @ step
     if not isinstance(moved.y, SymbolicZero):
         change = change + moved.y
     if not isinstance(moved.g, SymbolicZero):
         change = change + moved.g @ params
     if not isinstance(moved.q, SymbolicZero):
         change = change + contracted(moved.q, params) @ params / 2
-    return data.y + (data.g + jacobian) @ params / 2, change
+    return _at(data, params, turned), change
 
 
 _residuals.defjvp(_residuals_jvp, symbolic_zeros=True)
