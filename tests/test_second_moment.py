@@ -8,7 +8,7 @@ import pytest
 from oracles import close
 from precipice import curvature, measures
 from precipice._checks import InputError
-from precipice.measures.second_moment_radius import modes_for, response_norm
+from precipice.measures.second_moment_radius import _root_above, modes_for, response_norm
 from sgd_by_hand import BATCH, SETTINGS, enumerated, kernel_of, radius, random_kernel, step_matrices
 
 KEY = jax.random.key(0)
@@ -187,7 +187,7 @@ def test_norm_of_larger_kernels_by_lanczos():
     """Beyond 256 blocks the matrix is not made; the same kernel both ways."""
     kernel = jnp.asarray(kernel_of("flat", size=260, width=300))
     modes = modes_for(kernel, 0.02, 4, 0.3, 0.0, 1)
-    by_lanczos = response_norm(modes, 0.02, 4, 0.3, 0.0, 0.01)
+    by_lanczos = response_norm(modes, 4, 0.3, 0.0)(0.02, 0.01)[0]
     values, vectors = np.asarray(modes.eigenvalues), np.asarray(modes.vectors)[:, 0]
     wanted = _dense_norm(values, vectors, 0.02, 4, 0.3, 1.01)
     np.testing.assert_allclose(by_lanczos, wanted, rtol=1e-9)
@@ -261,3 +261,13 @@ def test_step_matrices_have_the_mean_of_the_kernel():
     """The oracle itself: SEOS-3."""
     kernel = random_kernel(1, 4)
     close(step_matrices(kernel, 0.3, 2).mean(0), np.eye(4) - 0.3 * kernel)
+
+
+def test_a_root_that_newton_misses_is_found_between_brackets():
+    """From 0.5 Newton on an arc tangent runs away."""
+
+    def falling(r):
+        return -np.arctan(5 * (r - 1.7)), -5 / (1 + 25 * (r - 1.7) ** 2)
+
+    np.testing.assert_allclose(_root_above(falling, 0.5), 1.7, rtol=1e-11)
+    assert _root_above(falling, 1.9) == 1.9

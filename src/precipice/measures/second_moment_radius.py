@@ -5,6 +5,8 @@ blocks of the examples. So T has the eigenvalue r where the matrix M(r) of N (r 
 eigenvalue 1: M is symmetric, D x D for one output an example, and known by products of n x n matrices.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -93,7 +95,7 @@ def second_moment_norm(
 def _norm(kernel: Array, *, lr, batch_size, momentum, l2, num_outputs) -> float:
     modes = modes_for(kernel, lr, batch_size, momentum, l2, num_outputs)
     check_mean(float(modes.eigenvalues[-1]), lr, momentum, l2)
-    return response_norm(modes, lr, batch_size, momentum, l2, 0.0)
+    return response_norm(modes, batch_size, momentum, l2)(lr, 0.0)[0]
 
 
 def second_moment_radius(
@@ -113,7 +115,7 @@ def second_moment_radius(
         l2: rho.
         num_outputs: C.
 
-    Cost: about ten times `second_moment_norm`. Memory n^2: nothing of size n^4 is formed.
+    Cost: one to six times `second_moment_norm`. Memory n^2: nothing of size n^4 is formed.
 
     Raises:
         InputError: bad kernels and numbers, as `noise_kernel_norm`.
@@ -130,22 +132,44 @@ def second_moment_radius(
 
 
 def _radius(kernel: Array, *, lr, batch_size, momentum, l2, num_outputs) -> float:
-    from scipy.optimize import brentq
-
     modes = modes_for(kernel, lr, batch_size, momentum, l2, num_outputs)
     slowest = mean_factor(modes.eigenvalues, lr, momentum, l2) ** 2
     if batch_size == modes.vectors.shape[0]:
         return slowest
+    norm = response_norm(modes, batch_size, momentum, l2)
 
-    def gap(r: float) -> float:
-        return 1 - 1 / response_norm(modes, lr, batch_size, momentum, l2, r - 1)
+    @functools.cache
+    def gap(r: float) -> tuple[float, float]:
+        """1 - 1/norm, which falls as r grows, and its slope: the vector's change does not count to first order."""
+        found, vector = norm(lr, r - 1)
+        given = (jnp.asarray(v, kernel.dtype) for v in (lr, batch_size, momentum, l2, r - 1))
+        return 1 - 1 / found, float(_slope(modes, vector, *given)) / found**2
 
-    if gap(slowest) <= 0:
-        return slowest
-    low, high = slowest, 1.0 if slowest < 1 else 2 * slowest
-    while gap(high) > 0:
+    return _root_above(gap, slowest)
+
+
+def _root_above(gap: Callable[[float], tuple[float, float]], low: float) -> float:
+    """Where a falling function of r is 0, or `low` if it is not above 0 there.
+
+    By Newton from `low`: without momentum 1 - 1/norm is convex, so that no step goes too far. Else between brackets.
+    """
+    from scipy.optimize import brentq
+
+    r = low
+    for _ in range(30):
+        value, slope = gap(r)
+        if r == low and value <= 0:
+            return low
+        ahead = r - value / slope
+        if abs(ahead - r) <= RTOL * r:
+            return max(ahead, low)
+        if not low < ahead < 4 * r:
+            break
+        r = ahead
+    high = 1.0 if low < 1 else 2 * low
+    while gap(high)[0] > 0:
         low, high = high, 2 * high
-    return float(brentq(gap, low, high, xtol=RTOL * slowest, rtol=RTOL))  # pyright: ignore[reportArgumentType]
+    return float(brentq(lambda r: gap(r)[0], low, high, xtol=RTOL * low, rtol=RTOL))  # pyright: ignore[reportArgumentType]
 
 
 def mean_factor(eigenvalues: Float[Array, "r"], lr: Any, momentum: Any, l2: Any) -> float:
@@ -164,14 +188,43 @@ def modes_for(kernel: Array, lr: Any, batch_size: Any, momentum: Any, l2: Any, n
     return Modes(modes.eigenvalues[moves], modes.vectors[:, :, moves])
 
 
-def response_norm(modes: Modes, lr: Any, batch_size: Any, momentum: Any, l2: Any, excess: float) -> float:
-    """The largest eigenvalue of M(1 + excess)."""
-    op = _response(modes, *(jnp.asarray(v, modes.eigenvalues.dtype) for v in (lr, batch_size, momentum, l2, excess)))
-    if op.size <= SMALL:
-        return float(_largest(op))
-    even = jnp.broadcast_to(jnp.eye(op.vectors.shape[1], dtype=op.vectors.dtype), op.like.shape)[None]
-    found = eigs(op, key=jax.random.key(0), rtol=1e-12, start=even, starts=0)  # positive, as the wanted vector is
-    return float(found.values[0])
+def response_norm(
+    modes: Modes, batch_size: Any, momentum: Any, l2: Any
+) -> Callable[[Any, float], tuple[float, Float[Array, "d c c"]]]:
+    """(lr, excess) -> the largest eigenvalue of M(1 + excess) and its eigenvector, each from the one found before.
+
+    M takes positive semi-definite blocks to such, and so is its wanted eigenvector: a start that is positive leads to
+    it, with nothing to explore beside.
+    """
+    start = jnp.broadcast_to(jnp.eye(modes.vectors.shape[1], dtype=modes.vectors.dtype), _blocks(modes))[None]
+
+    def norm(lr: Any, excess: float) -> tuple[float, Float[Array, "d c c"]]:
+        nonlocal start
+        op = _response(modes, *(jnp.asarray(v, start.dtype) for v in (lr, batch_size, momentum, l2, excess)))
+        if op.size <= SMALL:
+            value, vector = _largest(op)
+            return float(value), vector
+        found = eigs(op, key=jax.random.key(0), rtol=1e-12, start=start, starts=0, explore=0)
+        start = jnp.asarray(found.vectors)
+        return float(found.values[0]), start[0]
+
+    return norm
+
+
+@jax.jit
+def _slope(modes: Modes, vector: Float[Array, "d c c"], lr, batch_size, momentum, l2, excess) -> Float[Array, ""]:
+    """The slope in r of the eigenvalue of M whose unit eigenvector is given."""
+
+    def quotient(excess):
+        return jnp.vdot(vector, _response(modes, lr, batch_size, momentum, l2, excess).mv(vector))
+
+    return jax.jvp(quotient, (excess,), (jnp.ones_like(excess),))[1]
+
+
+def _blocks(modes: Modes) -> tuple[int, int, int]:
+    """The shape of a C x C block for each example."""
+    d, c, _ = modes.vectors.shape
+    return d, c, c
 
 
 @jax.jit
@@ -183,8 +236,8 @@ def _response(modes: Modes, lr, batch_size, momentum, l2, excess) -> NoiseRespon
 
 
 @jax.jit
-def _largest(op: NoiseResponse) -> Float[Array, ""]:
-    """The largest eigenvalue of the matrix, whose rows take one product each because their kicks have rank 1."""
+def _largest(op: NoiseResponse) -> tuple[Float[Array, ""], Float[Array, "d c c"]]:
+    """The largest eigenpair of the matrix, whose rows take one product each because their kicks have rank 1."""
     d, c, size = op.vectors.shape
     flat = op.vectors.reshape(-1, size)
 
@@ -195,4 +248,5 @@ def _largest(op: NoiseResponse) -> Float[Array, ""]:
 
     first, second = (jnp.broadcast_to(v, (d, c, c, size)) for v in (op.vectors[:, :, None], op.vectors[:, None]))
     matrix = jax.lax.map(row, (first.reshape(-1, size), second.reshape(-1, size)))
-    return jnp.linalg.eigvalsh((matrix + matrix.T) / 2)[-1]
+    values, vectors = jnp.linalg.eigh((matrix + matrix.T) / 2)
+    return values[-1], vectors[:, -1].reshape(op.like.shape)

@@ -122,8 +122,8 @@ def _second_moment(kernel: Array, *, batch_size, momentum, l2, num_outputs) -> f
     limit = float(_first_moment(modes.eigenvalues, momentum=momentum, l2=l2))
     if int(batch_size) == modes.vectors.shape[0]:
         return float("nan")  # the full batch has no noise
-    rounding = _rounding(kernel)
-    return edge_lr(lambda lr: response_norm(modes, lr, batch_size, momentum, l2, 0.0), limit=limit, rounding=rounding)
+    norm = response_norm(modes, batch_size, momentum, l2)
+    return edge_lr(lambda lr: norm(lr, 0.0)[0], limit=limit, rounding=_rounding(kernel))
 
 
 def _rounding(kernel: Array) -> float:

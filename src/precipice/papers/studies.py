@@ -45,6 +45,7 @@ _STUDIES: dict[str, _Source] = {
     "agarwala2024/fig13": _Source("agarwala2024/fig13", f"{_ROOM}.agarwala2024.cifar"),
     "agarwala2024/fig14": _Source("agarwala2024/fig14", f"{_ROOM}.agarwala2024.cifar"),
     "agarwala2024/fig15": _Source("agarwala2024/fig15", f"{_ROOM}.agarwala2024.cifar"),
+    "precipice/mnist-second-moment": _Source("precipice/mnist-second-moment", f"{_ROOM}.own.mnist_second_moment"),
     "zhu2022/fig2b": _Source("zhu2022/fig2", f"{_ROOM}.zhu2022.start_tiles"),
     "zhu2022/fig6a": _Source("zhu2022/fig6", f"{_ROOM}.zhu2022.fig6.boundary"),
     "zhu2022/fig29": _Source("zhu2022/fig29", f"{_ROOM}.zhu2022.fig29.study"),

@@ -40,10 +40,10 @@ def _radius_at_edge(dataset: "xarray.Dataset") -> float | None:
     return None if found is None else float(abs(found["second_moment_radius"] - 1).max())
 
 
-def _sides(dataset: "xarray.Dataset") -> float:
-    above = dataset["relative_lr"] > 1
-    right = (dataset["second_moment_radius"] > 1) == above
-    return float(right.where(dataset["relative_lr"] != 1, drop=True).mean())
+def _sides(dataset: "xarray.Dataset") -> float | None:
+    others = dataset.isel(relative_lr=dataset["relative_lr"].values != 1)
+    right = (others["second_moment_radius"] > 1) == (others["relative_lr"] > 1)
+    return float(right.mean()) if right.size else None
 
 
 CLAIMS = (
