@@ -67,7 +67,7 @@ def run(settings: Settings, context: Context) -> "xarray.Dataset":
     mnist.problem_of(sweep_of(settings), context.data_dir)  # absent data are refused before any work
     found = studied(study(settings, context.data_dir), context).transpose("seed", "stage", "batch_size", "relative_lr")
     saved = {name: found[name].values for name in (*EDGES, *MEASURED)}
-    return to_dataset(saved, coords={name: found[name].values for name in found.dims})
+    return to_dataset(saved, coords={str(name): found[name].values for name in found.dims})
 
 
 def measured_cell(
