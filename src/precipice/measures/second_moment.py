@@ -15,7 +15,7 @@ from precipice._checks import at_most
 from precipice._types import Number
 from precipice.curvature import AbstractOperator
 from precipice.curvature.operator import Linearised
-from precipice.measures.kernel_modes import check_descent, check_kernel, kernel_modes, sampling_noise
+from precipice.measures.kernel_modes import check_descent, check_kernel, kernel_modes, row_products, sampling_noise
 from precipice.measures.labelled import MaybeLabelled, as_matrix
 
 MAX_DENSE = 10_000
@@ -243,6 +243,6 @@ class SecondMoment(AbstractOperator):
         """The image of the symmetric part of `v`."""
         even, size = (v + v.T) / 2, self.decay.shape[0]
         half = (self.root.reshape(-1, size) @ even).reshape(self.root.shape)  # R Y
-        blocks = jnp.einsum("dir,djr->dij", half, self.root)  # diag(R Y R^T)
+        blocks = row_products(half, self.root)  # diag(R Y R^T)
         spread = jnp.einsum("dij,djr->dir", blocks, self.root).reshape(-1, size)
         return self.decay * even + self.noise * (self.root.reshape(-1, size).T @ spread)

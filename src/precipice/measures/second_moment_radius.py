@@ -15,7 +15,15 @@ from jaxtyping import Array, Float
 
 from precipice.curvature import AbstractOperator, eigs
 from precipice.curvature.operator import Linearised
-from precipice.measures.kernel_modes import Modes, check_descent, check_mean, kernel_modes, resistance, sampling_noise
+from precipice.measures.kernel_modes import (
+    Modes,
+    check_descent,
+    check_mean,
+    kernel_modes,
+    resistance,
+    row_products,
+    sampling_noise,
+)
 from precipice.measures.labelled import MaybeLabelled, on_arrays
 
 RTOL = 1e-12
@@ -53,10 +61,15 @@ class NoiseResponse(AbstractOperator):
 
     def mv(self, v: Float[Array, "d c c"]) -> Float[Array, "d c c"]:
         """The image of the symmetric part of each block."""
+        flat = self.vectors.reshape(-1, self.vectors.shape[2])
+        kept = (flat @ (self.weights * self.between_modes(v))).reshape(self.vectors.shape)
+        return row_products(kept, self.vectors)
+
+    def between_modes(self, v: Float[Array, "d c c"]) -> Float[Array, "r r"]:
+        """V^T block-diag(v) V of the symmetric part of each block."""
         even, size = (v + jnp.swapaxes(v, 1, 2)) / 2, self.vectors.shape[2]
-        flat = self.vectors.reshape(-1, size)
-        inner = self.weights * (flat.T @ jnp.einsum("dij,djr->dir", even, self.vectors).reshape(-1, size))
-        return jnp.einsum("dir,djr->dij", (flat @ inner).reshape(self.vectors.shape), self.vectors)
+        spread = jnp.einsum("dij,djr->dir", even, self.vectors)
+        return self.vectors.reshape(-1, size).T @ spread.reshape(-1, size)
 
 
 def second_moment_norm(
@@ -196,7 +209,8 @@ def response_norm(
     M takes positive semi-definite blocks to such, and so is its wanted eigenvector: a start that is positive leads to
     it, with nothing to explore beside.
     """
-    start = jnp.broadcast_to(jnp.eye(modes.vectors.shape[1], dtype=modes.vectors.dtype), _blocks(modes))[None]
+    d, c, _ = modes.vectors.shape
+    start = jnp.broadcast_to(jnp.eye(c, dtype=modes.vectors.dtype), (d, c, c))[None]
 
     def norm(lr: Any, excess: float) -> tuple[float, Float[Array, "d c c"]]:
         nonlocal start
@@ -213,18 +227,14 @@ def response_norm(
 
 @jax.jit
 def _slope(modes: Modes, vector: Float[Array, "d c c"], lr, batch_size, momentum, l2, excess) -> Float[Array, ""]:
-    """The slope in r of the eigenvalue of M whose unit eigenvector is given."""
+    """The slope in r of an eigenvalue of M, given its unit eigenvector v: sum of dW/dr (V^T block-diag(v) V)^2."""
 
-    def quotient(excess):
-        return jnp.vdot(vector, _response(modes, lr, batch_size, momentum, l2, excess).mv(vector))
+    def response(excess):
+        return _response(modes, lr, batch_size, momentum, l2, excess)
 
-    return jax.jvp(quotient, (excess,), (jnp.ones_like(excess),))[1]
-
-
-def _blocks(modes: Modes) -> tuple[int, int, int]:
-    """The shape of a C x C block for each example."""
-    d, c, _ = modes.vectors.shape
-    return d, c, c
+    op, slopes = jax.jvp(response, (excess,), (jnp.ones_like(excess),))
+    between = op.between_modes(vector)
+    return jnp.sum((slopes.weights * between**2) @ jnp.ones(between.shape[1], between.dtype))  # see row_products
 
 
 @jax.jit
