@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import xarray
 
@@ -54,7 +55,65 @@ NUMBERS = {"lr": 0.1, "batch_size": 1}
             "^kernel must have no negative eigenvalue beyond rounding; got -1.5 beside 0.5",
         ),
         (lambda: measures.dense_second_moment(KERNEL + 0j, **NUMBERS), "^kernel must be real; got .*complex"),
-        (lambda: problems.QuadraticModel(ROWS), "^q must be symmetric in its last two axes"),
+        (
+            lambda: measures.dense_second_moment(-KERNEL, **NUMBERS),
+            "^kernel must have an eigenvalue above 0; got -1 as",
+        ),
+        (lambda: measures.noise_kernel_norm(KERNEL, lr="a", batch_size=1), "^lr must be a number; got 'a'"),
+        (
+            lambda: measures.second_moment_step(np.eye(2), KERNEL, **NUMBERS),
+            r"^moment must have the kernel's shape \(3, 3\); got \(2, 2\)",
+        ),
+        (
+            lambda: measures.second_moment_step(np.triu(np.ones((3, 3))), KERNEL, **NUMBERS),
+            "^moment must be symmetric; got entries that differ from their mirror images by 1",
+        ),
+        (
+            lambda: jax.jit(lambda k: measures.second_moment_radius(k, **NUMBERS))(jnp.asarray(KERNEL)),
+            "^second_moment_radius must be called outside of jit, vmap and grad",
+        ),
+        (
+            lambda: jax.vmap(lambda lr: measures.second_moment_norm(KERNEL, lr=lr, batch_size=1))(jnp.ones(2)),
+            "^second_moment_norm must be called outside of jit, vmap and grad",
+        ),
+        (
+            lambda: jax.jit(lambda k: measures.stochastic_edge_lr(k, batch_size=1))(jnp.asarray(KERNEL)),
+            "^stochastic_edge_lr must be called outside of jit, vmap and grad",
+        ),
+        (
+            lambda: jax.jit(lambda k: measures.second_moment_edge_lr(k, batch_size=1))(jnp.asarray(KERNEL)),
+            "^second_moment_edge_lr must be called outside of jit, vmap and grad",
+        ),
+        (
+            lambda: dynamics.Optimiser(optax.sgd, {"learning_rate": 0.1, "momentum": 1.5}),
+            r"^momentum must be in \[0, 1\); got 1\.5",
+        ),
+        (
+            lambda: problems.QuadraticModel((np.ones(2), np.ones((2, 0)), np.ones((2, 0, 0)))),
+            r"d and p at least 1; got \(2,\), \(2, 0\), \(2, 0, 0\)",
+        ),
+        (
+            lambda: problems.QuadraticModel((1j * np.ones(2), np.ones((2, 3)), np.ones((2, 3, 3)))),
+            "^data of a quadratic model must be real; got complex",
+        ),
+        (
+            lambda: problems.QuadraticModel((np.ones(2), np.ones((2, 3)), np.ones((2, 3, 3)))).loss(jnp.ones(4)),
+            r"^params of this quadratic model must have shape \(3,\); got \(4,\)",
+        ),
+        (
+            lambda: problems.gaussian_rows(2, 3, output_scale=-1, jacobian_scale=1, key=jax.random.key(0)),
+            "^output_scale must be at least 0; got -1",
+        ),
+        (
+            lambda: problems.structured_rows(
+                2, 3, lambda s: -s, output_scale=1, jacobian_scale=1, key=jax.random.key(0)
+            ),
+            "^variance must give numbers of at least 0; got -",
+        ),
+        (
+            lambda: problems.QuadraticModel(ROWS),
+            r"^q must be symmetric in its last two axes; got entries that differ by \d",
+        ),
         (
             lambda: dynamics.FunctionSpaceDescent(
                 jnp.asarray(ROWS[2]), dynamics.OutputJacobian(*map(jnp.asarray, ROWS[:2])), 0.1

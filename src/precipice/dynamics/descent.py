@@ -1,7 +1,7 @@
 """Full-batch descent: an optax transformation applied to a problem's loss."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import equinox as eqx
 import jax
@@ -21,6 +21,11 @@ def _as_arrays(numbers: dict[str, Any]) -> dict[str, Any]:
     return {name: jnp.asarray(value) if isinstance(value, float) else value for name, value in numbers.items()}
 
 
+def _is_known(value: Any) -> TypeGuard[float]:
+    """Whether it is one number that can be looked at: no schedule, no tracer, no row of them."""
+    return value is not None and not callable(value) and not isinstance(value, Tracer) and jnp.ndim(value) == 0
+
+
 class Optimiser(eqx.Module):
     """An optax transformation kept as its maker and its numbers, so that a new learning rate does not recompile.
 
@@ -32,7 +37,7 @@ class Optimiser(eqx.Module):
         numbers: its arguments by name, ``{"learning_rate": 0.1, "momentum": 0.9}``; they may be traced.
 
     Raises:
-        InputError: the learning rate is not positive and finite.
+        InputError: the learning rate is not positive and finite, or the momentum outside [0, 1).
 
     Example:
         >>> import optax
@@ -44,9 +49,11 @@ class Optimiser(eqx.Module):
     numbers: dict[str, Any] = eqx.field(converter=_as_arrays)
 
     def __check_init__(self):
-        rate = self.numbers.get("learning_rate")
-        if rate is not None and not callable(rate) and not isinstance(rate, Tracer) and jnp.ndim(rate) == 0:
+        rate, momentum = self.numbers.get("learning_rate"), self.numbers.get("momentum")
+        if _is_known(rate):
             positive("learning_rate", float(rate))
+        if _is_known(momentum) and not 0 <= float(momentum) < 1:
+            raise InputError(f"momentum must be in [0, 1); got {float(momentum)}.")
 
     def init(self, params: Params) -> PyTree:
         """The optimiser's state at `params`."""

@@ -68,6 +68,16 @@ def _check_spectrum(values: np.ndarray, rounding: float, name: str) -> None:
         )
 
 
+def check_on_host(name: str, *values: Any) -> None:
+    """Refuse traced values for what looks at numbers to go on.
+
+    Raises:
+        InputError: with the name of the function.
+    """
+    if any(isinstance(value, Tracer) for value in values):
+        raise InputError(f"{name} must be called outside of jit, vmap and grad: it runs from the host; got a tracer.")
+
+
 def check_eigenvalues(values: np.ndarray) -> None:
     """Refuse what are no eigenvalues of a kernel: below 0 by more than their number of roundings, or none above."""
     if values.ndim != 1 or not values.size:
@@ -81,6 +91,8 @@ def check_eigenvalues(values: np.ndarray) -> None:
 def check_descent(num_examples: int | None, batch_size: Any, lr: Any, momentum: Any = 0.0, l2: Any = 0.0) -> None:
     """Refuse numbers that no SGD has; those that are traced are not looked at. None is any number of examples."""
     for name, value in (("lr", lr), ("batch_size", batch_size), ("momentum", momentum), ("l2", l2)):
+        if isinstance(value, str):
+            raise InputError(f"{name} must be a number; got {value!r}.")
         if np.ndim(value):
             raise InputError(f"{name} must be one number (map over several, or label them with xarray); got {value}.")
     if num_examples is not None:

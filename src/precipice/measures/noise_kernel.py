@@ -194,8 +194,8 @@ def diagonal_second_moment(
         >>> diagonal_second_moment(jnp.diag(jnp.array([1.0, 2.0])), lr=0.5, batch_size=2).tolist()
         [[0.25, 0.0], [0.0, 0.0]]
     """
-    check_kernel(kernel, num_outputs)
     kernel = as_matrix(kernel)
+    check_kernel(kernel, num_outputs)
     num_examples = kernel.shape[0] // num_outputs
     check_descent(num_examples, batch_size, lr)
     modes = kernel_modes(kernel, num_outputs)

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from precipice._checks import at_most
+from precipice._checks import InputError, at_most, symmetric
 from precipice._types import Number
 from precipice.curvature import AbstractOperator
 from precipice.curvature.operator import Linearised
@@ -72,6 +73,7 @@ def second_moment_step(
     """
     moment, kernel = as_matrix(moment), as_matrix(kernel)
     check_kernel(kernel, num_outputs)
+    _check_moment("moment", moment, kernel)
     check_descent(kernel.shape[0] // num_outputs, batch_size, lr, 0.0, l2)
     lr, rho, batch = (jnp.asarray(v, kernel.dtype) for v in (lr, l2, batch_size))
     half = moment - lr * (kernel @ moment + rho * moment)
@@ -112,8 +114,11 @@ def momentum_second_moment_step(
         >>> found.zz.tolist(), found.vv.tolist()
         ([[0.25, 0.0], [0.0, 0.25]], [[1.0, 0.0], [0.0, 1.0]])
     """
+    moments, kernel = OutputMoments(*(as_matrix(part) for part in moments)), as_matrix(kernel)
     check_kernel(kernel, num_outputs)
     check_descent(kernel.shape[0] // num_outputs, batch_size, lr, momentum, l2)
+    for name, part in zip(OutputMoments._fields, moments, strict=True):
+        _check_moment(name, part, kernel, even=name != "zv")
     lr, mu, rho, batch = (jnp.asarray(v, kernel.dtype) for v in (lr, momentum, l2, batch_size))
     zz = (moments.zz + moments.zz.T) / 2  # a skew part, of rounding, would grow
     pulled = kernel @ zz + rho * zz  # G S with the mean pull G = Th + rho I
@@ -122,6 +127,14 @@ def momentum_second_moment_step(
     vv = vv + _noise(zz, kernel, batch, num_outputs)
     ahead = mu * moments.zv - pulled.T  # E z v'^T
     return OutputMoments(zz + lr * (ahead + ahead.T) + lr**2 * vv, ahead + lr * vv, vv)
+
+
+def _check_moment(name: str, moment: Array, kernel: Array, even: bool = True) -> None:
+    """Refuse what is no second moment of the kernel's outputs."""
+    if moment.shape != kernel.shape:
+        raise InputError(f"{name} must have the kernel's shape {kernel.shape}; got {moment.shape}.")
+    if even and not isinstance(moment, Tracer):
+        symmetric(name, np.asarray(moment))
 
 
 def _noise(moment: Matrix, kernel: Matrix, batch_size: Array, num_outputs: int) -> Matrix:
@@ -168,7 +181,7 @@ def dense_second_moment(
     n = kernel.shape[0] * (1 if momentum is None else 2)
     rows, why = n**2, "second_moment_radius and SecondMoment need no matrix of that size"
     at_most("rows of the second moment made dense", rows, MAX_DENSE, why)
-    check_kernel(kernel, num_outputs)
+    kernel_modes(kernel, num_outputs)  # refuses what is not positive
     numbers = {"lr": lr, "batch_size": batch_size, "l2": l2, "num_outputs": num_outputs}
 
     def image(entries):

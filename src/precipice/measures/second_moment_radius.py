@@ -5,12 +5,12 @@ blocks of the examples. So T has the eigenvalue r where the matrix M(r) of N (r 
 eigenvalue 1: M is symmetric, D x D for one output an example, and known by products of n x n matrices.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from precipice.curvature import AbstractOperator, eigs
@@ -19,6 +19,7 @@ from precipice.measures.kernel_modes import (
     Modes,
     check_descent,
     check_mean,
+    check_on_host,
     kernel_modes,
     resistance,
     row_products,
@@ -26,8 +27,11 @@ from precipice.measures.kernel_modes import (
 )
 from precipice.measures.labelled import MaybeLabelled, on_arrays
 
-RTOL = 1e-12
-"""Relative error of a root."""
+TINY = float(np.finfo(float).tiny)
+"""Absolute errors of roots are not asked for: a root may have any size."""
+
+MOST = 2000
+"""Products at most for one eigenvalue of M."""
 
 SMALL = 64
 """Up to this size M is made dense, which takes as many products as it has rows."""
@@ -88,7 +92,7 @@ def second_moment_norm(
         l2: rho.
         num_outputs: C.
 
-    Cost: an eigendecomposition, and some ten times two products of matrices of n rows (up to size 256 as many as M has
+    Cost: an eigendecomposition, and some ten times two products of matrices of n rows (up to size 64 as many as M has
     rows). Runs from the host: not under jit.
 
     Raises:
@@ -106,6 +110,7 @@ def second_moment_norm(
 
 
 def _norm(kernel: Array, *, lr, batch_size, momentum, l2, num_outputs) -> float:
+    check_on_host("second_moment_norm", kernel, lr, batch_size, momentum, l2)
     modes = modes_for(kernel, lr, batch_size, momentum, l2, num_outputs)
     check_mean(float(modes.eigenvalues[-1]), lr, momentum, l2)
     return response_norm(modes, batch_size, momentum, l2)(lr, 0.0)[0]
@@ -145,44 +150,56 @@ def second_moment_radius(
 
 
 def _radius(kernel: Array, *, lr, batch_size, momentum, l2, num_outputs) -> float:
+    check_on_host("second_moment_radius", kernel, lr, batch_size, momentum, l2)
     modes = modes_for(kernel, lr, batch_size, momentum, l2, num_outputs)
     slowest = mean_factor(modes.eigenvalues, lr, momentum, l2) ** 2
     if batch_size == modes.vectors.shape[0]:
         return slowest
     norm = response_norm(modes, batch_size, momentum, l2)
 
-    @functools.cache
-    def gap(r: float) -> tuple[float, float]:
+    def gap(r: float, fresh: bool) -> tuple[float, float]:
         """1 - 1/norm, which falls as r grows, and its slope: the vector's change does not count to first order."""
-        found, vector = norm(lr, r - 1)
+        found, vector = norm(lr, r - 1, fresh=fresh)
         given = (jnp.asarray(v, kernel.dtype) for v in (lr, batch_size, momentum, l2, r - 1))
         return 1 - 1 / found, float(_slope(modes, vector, *given)) / found**2
 
-    return _root_above(gap, slowest)
+    return _root_above(gap, slowest, _rtol(kernel.dtype))
 
 
-def _root_above(gap: Callable[[float], tuple[float, float]], low: float) -> float:
-    """Where a falling function of r is 0, or `low` if it is not above 0 there.
+SMALLEST = 1e-9
+"""Where the root is looked for from, if the mean's factor is smaller: 1/r must be finite."""
 
-    By Newton from `low`: without momentum 1 - 1/norm is convex, so that no step goes too far. Else between brackets.
+NEAR = 1e-3
+"""How near 0 a root's value is: a step can be small for a steep slope alone, beside slow modes."""
+
+
+def _root_above(gap: Callable[[float, bool], tuple[float, float]], lowest: float, rtol: float) -> float:
+    """Where a falling function of r is 0, or `lowest` if it is not above 0 there.
+
+    By Newton from `lowest`: without momentum 1 - 1/norm is convex, so that no step goes too far. On the way each value
+    is found from the vector before it, which may belong to another eigenvalue than the largest: what it leads to is
+    too small, and is believed only if a fresh look finds nothing larger; else it goes on from there. Where Newton
+    fails, between brackets.
     """
     from scipy.optimize import brentq
 
-    r = low
-    for _ in range(30):
-        value, slope = gap(r)
+    low = max(lowest, SMALLEST)
+    r, fresh = low, True
+    for _ in range(50):
+        value, slope = gap(r, fresh)
         if r == low and value <= 0:
-            return low
+            return lowest
         ahead = r - value / slope
-        if abs(ahead - r) <= RTOL * r:
-            return max(ahead, low)
-        if not low < ahead < 4 * r:
+        settled = abs(ahead - r) <= rtol * r and abs(value) < NEAR
+        if settled and fresh:
+            return max(ahead, lowest)
+        if not (settled or r < ahead < 4 * r or low < ahead < r):
             break
-        r = ahead
+        r, fresh = max(ahead, low), settled
     high = 1.0 if low < 1 else 2 * low
-    while gap(high)[0] > 0:
+    while gap(high, True)[0] > 0:
         low, high = high, 2 * high
-    return float(brentq(lambda r: gap(r)[0], low, high, xtol=RTOL * low, rtol=RTOL))  # pyright: ignore[reportArgumentType]
+    return float(brentq(lambda r: gap(r, True)[0], low, high, xtol=TINY, rtol=rtol))  # pyright: ignore[reportArgumentType]
 
 
 def mean_factor(eigenvalues: Float[Array, "r"], lr: Any, momentum: Any, l2: Any) -> float:
@@ -203,26 +220,34 @@ def modes_for(kernel: Array, lr: Any, batch_size: Any, momentum: Any, l2: Any, n
 
 def response_norm(
     modes: Modes, batch_size: Any, momentum: Any, l2: Any
-) -> Callable[[Any, float], tuple[float, Float[Array, "d c c"]]]:
-    """(lr, excess) -> the largest eigenvalue of M(1 + excess) and its eigenvector, each from the one found before.
+) -> Callable[..., tuple[float, Float[Array, "d c c"]]]:
+    """(lr, excess, fresh=True) -> the largest eigenvalue of M(1 + excess) and its eigenvector.
 
-    M takes positive semi-definite blocks to such, and so is its wanted eigenvector: a start that is positive leads to
-    it, with nothing to explore beside.
+    M takes positive semi-definite blocks to such, and so is its wanted eigenvector: the solve begins with identities,
+    which no such vector is orthogonal to. With ``fresh=False`` it begins with the eigenvector found before, in fewer
+    products; where examples move in groups of their own, that can be another group's than the one that leads by now.
     """
     d, c, _ = modes.vectors.shape
-    start = jnp.broadcast_to(jnp.eye(c, dtype=modes.vectors.dtype), (d, c, c))[None]
+    even = jnp.broadcast_to(jnp.eye(c, dtype=modes.vectors.dtype), (d, c, c))[None]
+    last = even
 
-    def norm(lr: Any, excess: float) -> tuple[float, Float[Array, "d c c"]]:
-        nonlocal start
-        op = _response(modes, *(jnp.asarray(v, start.dtype) for v in (lr, batch_size, momentum, l2, excess)))
+    def norm(lr: Any, excess: float, *, fresh: bool = True) -> tuple[float, Float[Array, "d c c"]]:
+        nonlocal last
+        op = _response(modes, *(jnp.asarray(v, even.dtype) for v in (lr, batch_size, momentum, l2, excess)))
         if op.size <= SMALL:
             value, vector = _largest(op)
             return float(value), vector
-        found = eigs(op, key=jax.random.key(0), rtol=1e-12, start=start, starts=0, explore=0)
-        start = jnp.asarray(found.vectors)
-        return float(found.values[0]), start[0]
+        given = {"start": even if fresh else last, "starts": 0, "explore": 3 if fresh else 0}
+        found = eigs(op, key=jax.random.key(0), rtol=_rtol(even.dtype), max_products=MOST, **given)
+        last = jnp.asarray(found.vectors)
+        return float(found.values[0]), last[0]
 
     return norm
+
+
+def _rtol(dtype: Any) -> float:
+    """Relative error of roots and eigenvalues."""
+    return max(1e-12, 100 * float(jnp.finfo(dtype).eps))
 
 
 @jax.jit

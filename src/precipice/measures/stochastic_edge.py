@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Array
 
 from precipice._checks import InputError, positive, whole
-from precipice.measures.kernel_modes import check_descent, check_eigenvalues, coupling, kernel_modes
+from precipice.measures.kernel_modes import check_descent, check_eigenvalues, check_on_host, coupling, kernel_modes
 from precipice.measures.labelled import MaybeLabelled, on_arrays
 from precipice.measures.noise_kernel import coupled_norm
-from precipice.measures.second_moment_radius import modes_for, response_norm
+from precipice.measures.second_moment_radius import TINY, modes_for, response_norm
 
 
 def first_moment_edge_lr(eigenvalues: MaybeLabelled, *, momentum: Any = 0.0, l2: Any = 0.0) -> Any:
@@ -72,6 +72,7 @@ def stochastic_edge_lr(
 
 
 def _edge(kernel: Array, *, batch_size, momentum, l2, num_outputs) -> float:
+    check_on_host("stochastic_edge_lr", kernel, batch_size, momentum, l2)
     modes = kernel_modes(kernel, int(num_outputs))
     check_descent(modes.vectors.shape[0], batch_size, 1.0, momentum, l2)
     coupled = coupling(modes.vectors)
@@ -118,6 +119,7 @@ def second_moment_edge_lr(
 
 
 def _second_moment(kernel: Array, *, batch_size, momentum, l2, num_outputs) -> float:
+    check_on_host("second_moment_edge_lr", kernel, batch_size, momentum, l2)
     modes = modes_for(kernel, 1.0, batch_size, momentum, l2, num_outputs)
     limit = float(_first_moment(modes.eigenvalues, momentum=momentum, l2=l2))
     if int(batch_size) == modes.vectors.shape[0]:
@@ -181,4 +183,5 @@ def edge_lr(norm: Callable[[float], Any], *, limit: float, rounding: float = 1e-
     low = high
     while float(norm(low)) > 1:
         low /= 4
-    return float(brentq(lambda lr: 1 - 1 / float(norm(lr)), low, min(4 * low, high), rtol=1e-14))  # pyright: ignore[reportArgumentType]
+    high = min(4 * low, high)
+    return float(brentq(lambda lr: 1 - 1 / float(norm(lr)), low, high, xtol=TINY, rtol=1e-14))  # pyright: ignore[reportArgumentType]

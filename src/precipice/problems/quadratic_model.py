@@ -71,7 +71,7 @@ class QuadraticModel(AbstractProblem):
 
     def outputs(self, params: Float[Array, "p"], batch: Any = None) -> Float[Array, "n 1"]:
         """The residuals z of a batch of rows, by default of all, as one output an example [n, 1]."""
-        return _residuals(self.data if batch is None else batch, params)[:, None]
+        return _residuals(self.data if batch is None else batch, self._fitting(params))[:, None]
 
     def loss_of_outputs(self, outputs: Float[Array, "n 1"], batch: Any = None) -> Scalar:  # noqa: ARG002
         """`output_loss` with targets 0."""
@@ -83,7 +83,13 @@ class QuadraticModel(AbstractProblem):
 
     def jacobian(self, params: Float[Array, "p"]) -> Float[Array, "d p"]:
         """J = G + Q(theta, .)."""
-        return self.data.g + contracted(self.data.q, params)
+        return self.data.g + contracted(self.data.q, self._fitting(params))
+
+    def _fitting(self, params: Any) -> Array:
+        wanted = self.data.g.shape[1:]
+        if jnp.shape(params) != wanted:
+            raise InputError(f"params of this quadratic model must have shape {wanted}; got {jnp.shape(params)}.")
+        return jnp.asarray(params)
 
     def kernel(self, params: Float[Array, "p"]) -> Float[Array, "d d"]:
         """J J^T, with no factor of the loss."""
@@ -98,24 +104,34 @@ def check_rows(name: str, rows: Rows) -> None:
         InputError: shapes that do not fit, entries that are not finite, or a q that is not symmetric.
     """
     y, g, q = rows
-    if y.ndim != 1 or not y.size or g.ndim != 2 or g.shape[0] != len(y) or q.shape != (*g.shape, g.shape[1]):
-        raise InputError(f"{name} must have shapes [d], [d, p] and [d, p, p]; got {y.shape}, {g.shape}, {q.shape}.")
+    if y.ndim != 1 or not g.size or g.ndim != 2 or g.shape[0] != len(y) or q.shape != (*g.shape, g.shape[1]):
+        raise InputError(
+            f"{name} must have shapes [d], [d, p] and [d, p, p], d and p at least 1; got {y.shape}, {g.shape}, "
+            f"{q.shape}."
+        )
+    if any(jnp.iscomplexobj(leaf) for leaf in rows):
+        raise InputError(
+            f"{name} of a quadratic model must be real; got {', '.join(str(leaf.dtype) for leaf in rows)}."
+        )
     if any(isinstance(leaf, Tracer) for leaf in rows):
         return
-    finite, symmetric = _checked(rows)
+    finite, skew, allowed = _checked(rows)
     if not finite:
         raise InputError(f"{name} of a quadratic model must be finite; got NaN or inf.")
-    if not symmetric:
-        raise InputError("q must be symmetric in its last two axes; (q + q^T)/2 has the same outputs.")
+    if skew > allowed:
+        raise InputError(
+            f"q must be symmetric in its last two axes; got entries that differ by {float(skew):.3g} from their mirror "
+            "images ((q + q^T)/2 has the same outputs)."
+        )
 
 
 @jax.jit
-def _checked(data: Rows) -> tuple[Array, Array]:
-    """(finite, symmetric), without a copy of Q."""
+def _checked(data: Rows) -> tuple[Array, Array, Array]:
+    """(finite, largest difference of Q's mirrored entries, what rounding allows), without a copy of Q."""
     finite = jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in data]))
     scale = jnp.max(jnp.abs(data.q))
     rounding = 8 * jnp.finfo(data.q.dtype).eps * scale
-    return finite, jnp.all(jnp.abs(data.q - jnp.swapaxes(data.q, 1, 2)) <= rounding)
+    return finite, jnp.max(jnp.abs(data.q - jnp.swapaxes(data.q, 1, 2))), rounding
 
 
 def contracted(q: Float[Array, "d p p"], v: Float[Array, "p"]) -> Float[Array, "d p"]:
@@ -180,7 +196,7 @@ def gaussian_rows(
         key: for the draws.
 
     Raises:
-        InputError: d or p below 1.
+        InputError: d or p below 1, a scale below 0.
 
     References: agarwala2022, theorem 3.1 (QR-34).
 
@@ -189,6 +205,7 @@ def gaussian_rows(
         >>> [leaf.shape for leaf in rows]
         [(2,), (2, 3), (2, 3, 3)]
     """
+    _check_scales(output_scale, jacobian_scale)
     y_key, g_key, q_key = _keys(num_examples, num_params, key)
     r = jax.random.normal(q_key, (num_examples, num_params, num_params))
     q = (r + jnp.swapaxes(r, 1, 2)) / (2**0.5 if symmetric else 2)
@@ -218,7 +235,7 @@ def structured_rows(
         key: for the draws.
 
     Raises:
-        InputError: d or p below 1.
+        InputError: d or p below 1, a scale or a variance below 0.
 
     References: agarwala2024, eq. 13 (SEOS-21).
 
@@ -228,14 +245,24 @@ def structured_rows(
         >>> bool(jnp.max(jnp.abs(left[:, 2] @ rows.q.reshape(3, 4))) < 1e-6)
         True
     """
+    _check_scales(output_scale, jacobian_scale)
     y_key, g_key, q_key = _keys(num_examples, num_params, key)
     y, g = _first_two(num_examples, num_params, output_scale, jacobian_scale, y_key, g_key)
     left, sigma, _ = jnp.linalg.svd(g, full_matrices=num_examples > num_params)
     left, sigma = left[:, :num_examples], jnp.pad(sigma, (0, num_examples - sigma.shape[0]))
     r = jax.random.normal(q_key, (num_examples, num_params, num_params))
     m = (r + jnp.swapaxes(r, 1, 2)) / 2**0.5
-    weighted = left * jnp.sqrt(variance(sigma))[None]
+    variances = variance(sigma)
+    if not isinstance(variances, Tracer) and not bool(jnp.all(variances >= 0)):
+        raise InputError(f"variance must give numbers of at least 0; got {float(jnp.min(variances)):.3g}.")
+    weighted = left * jnp.sqrt(variances)[None]
     return Rows(y, g, (weighted @ m.reshape(num_examples, -1)).reshape(m.shape))
+
+
+def _check_scales(output_scale: Number, jacobian_scale: Number) -> None:
+    for name, scale in (("output_scale", output_scale), ("jacobian_scale", jacobian_scale)):
+        if not isinstance(scale, Tracer):
+            at_least(name, float(scale), 0)
 
 
 def _keys(num_examples: int, num_params: int, key: PRNGKey) -> Array:
