@@ -101,6 +101,10 @@ NUMBERS = {"lr": 0.1, "batch_size": 1}
             r"^params of this quadratic model must have shape \(3,\); got \(4,\)",
         ),
         (
+            lambda: problems.expand(SUMMED, jnp.ones(3), order=1),
+            "^params must be parameters of the problem to be expanded; got Type",
+        ),
+        (
             lambda: problems.gaussian_rows(2, 3, output_scale=-1, jacobian_scale=1, key=jax.random.key(0)),
             "^output_scale must be at least 0; got -1",
         ),

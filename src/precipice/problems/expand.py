@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from precipice._checks import InputError, positive
+from precipice._checks import InputError, one_line, positive
 from precipice._types import Params, PRNGKey, Scalar
 from precipice.problems.losses import mean_half_squared_error, mean_squared_error, sum_half_squared_error
 from precipice.problems.problem import AbstractProblem
@@ -81,6 +81,16 @@ def _derivatives(function: Callable[[Params], Array], order: int) -> Callable[[P
     return all_of
 
 
+def _check_fitting(problem: AbstractProblem, params: Params) -> None:
+    """Refuse params that the problem has no outputs at; nothing is computed."""
+    try:
+        eqx.filter_eval_shape(lambda p: problem.outputs(p), params)  # pyright: ignore[reportAttributeAccessIssue]
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"params must be parameters of the problem to be expanded; got {one_line(error)}.") from error
+
+
 def expand(problem: AbstractProblem, params: Params, *, order: int) -> TaylorModel:
     """The problem with its outputs expanded to `order` about `params`: linear, quadratic or cubic in the parameters.
 
@@ -110,6 +120,7 @@ def expand(problem: AbstractProblem, params: Params, *, order: int) -> TaylorMod
     known = [leaf for leaf in jax.tree.leaves(params) if not isinstance(leaf, Tracer)]
     if not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in known):
         raise InputError("params must be finite to be expanded about; got NaN or inf.")
+    _check_fitting(problem, params)
     return TaylorModel(problem, params, order)
 
 
