@@ -233,7 +233,7 @@ def test_networks_train_on_batches():
 
 def test_bad_rows_are_refused():
     y, g, q = rows()
-    with pytest.raises(InputError, match=r"shapes \[d\], \[d, p\] and \[d, p, p\]; got \(4,\)"):
+    with pytest.raises(InputError, match=r"shapes \[d\], \[d, p\] and \[d, p, p\], d and p at least 1; got \(4,\)"):
         QuadraticModel(Rows(y[:4], g, q))
     with pytest.raises(InputError, match=r"q must be symmetric in its last two axes"):
         QuadraticModel(Rows(y, g, q.at[0, 0, 1].add(1e-3)))
