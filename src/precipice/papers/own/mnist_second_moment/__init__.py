@@ -153,7 +153,7 @@ FIGURE = Figure(
     panels=PANELS,
     scales={
         "quick": Scale(quick_settings, "about 90 seconds", DATA),
-        "paper": Scale(paper_settings, "about an hour and a half", "mnist"),
+        "paper": Scale(paper_settings, "about two hours", "mnist"),
     },
     validate=validate,
     run=run,
