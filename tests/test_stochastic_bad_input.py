@@ -86,7 +86,7 @@ NUMBERS = {"lr": 0.1, "batch_size": 1}
         ),
         (
             lambda: dynamics.Optimiser(optax.sgd, {"learning_rate": 0.1, "momentum": 1.5}),
-            r"^momentum must be in \[0, 1\); got 1\.5",
+            r"^momentum must lie in \[0, 1\); got 1\.5",
         ),
         (
             lambda: problems.QuadraticModel((np.ones(2), np.ones((2, 0)), np.ones((2, 0, 0)))),

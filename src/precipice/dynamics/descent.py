@@ -53,7 +53,7 @@ class Optimiser(eqx.Module):
         if _is_known(rate):
             positive("learning_rate", float(rate))
         if _is_known(momentum) and not 0 <= float(momentum) < 1:
-            raise InputError(f"momentum must be in [0, 1); got {float(momentum)}.")
+            raise InputError(f"momentum must lie in [0, 1); got {float(momentum)}.")
 
     def init(self, params: Params) -> PyTree:
         """The optimiser's state at `params`."""
