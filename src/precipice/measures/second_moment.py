@@ -63,7 +63,7 @@ def second_moment_step(
     Cost: four products of matrices of n rows.
 
     Raises:
-        InputError: bad kernels, batches, learning rates.
+        InputError: bad kernels, batches, learning rates; a moment of another shape, or not symmetric.
 
     References: agarwala2024, eqs. 7, 26, 80 and 94 (SEOS-2, SEOS-4; ERR-S1, ERR-S13).
 
